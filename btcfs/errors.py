@@ -1,0 +1,68 @@
+"""The exceptions btcfs raises, one for each answer to the question *who must act?*
+
+::
+
+    BtcfsError
+    ├── ConfigError          a setting, backend or plugin name is wrong
+    ├── DefinitionError      a group, view or indicator is ill-defined or clashes
+    ├── SchemaError          rows do not fit their group
+    ├── InsufficientHistory  fewer candles than the lookback needs
+    ├── NotFound             no such group, view, version or key
+    ├── Unsupported          this backend cannot do that
+    ├── StoreBusy            another process holds the writer's lock
+    ├── AuthError            the key is missing, wrong or lacks a scope
+    └── StoreUnavailable     the backend cannot be reached
+"""
+
+from __future__ import annotations
+
+
+class BtcfsError(Exception):
+    """The root of every error that btcfs raises on purpose."""
+
+
+class ConfigError(BtcfsError, ValueError):
+    """A setting, a backend name or a plugin name is wrong."""
+
+
+class DefinitionError(BtcfsError, ValueError):
+    """A feature group, view or indicator is ill-defined, or clashes with a stored one."""
+
+
+class SchemaError(BtcfsError, ValueError):
+    """Rows do not fit the feature group they are written to."""
+
+
+class InsufficientHistory(BtcfsError, ValueError):
+    """There are fewer candles than the deepest lookback needs.
+
+    ``needed`` and ``have`` count candles.
+    """
+
+    def __init__(self, needed: int, have: int, what: str = "the requested features") -> None:
+        self.needed = needed
+        self.have = have
+        super().__init__(
+            f"{what} need at least {needed} candles for one complete row, have {have}; "
+            f"fetch {needed - have} more or ask for features with a shorter lookback"
+        )
+
+
+class NotFound(BtcfsError, LookupError):
+    """No such group, view, version or key."""
+
+
+class Unsupported(BtcfsError, NotImplementedError):
+    """The backend does not declare the capability that the call needs."""
+
+
+class StoreBusy(BtcfsError, TimeoutError):
+    """Another process holds the writer's lock; the message names it."""
+
+
+class AuthError(BtcfsError, PermissionError):
+    """A credential is missing, wrong, or lacks a scope."""
+
+
+class StoreUnavailable(BtcfsError, ConnectionError):
+    """The backend cannot be reached, read or written."""

@@ -1,0 +1,196 @@
+"""Does this data frame fit this feature group, and in which exact columns and types?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from btcfs.definitions import TIME_KEY, FeatureGroup
+from btcfs.errors import SchemaError
+from btcfs.instants import from_micros, now, to_micros
+
+TIMESTAMP = pd.DatetimeTZDtype("us", "UTC")
+_PANDAS = {"float64": "float64", "int64": "int64", "bool": "bool", "string": "object", "timestamp": TIMESTAMP}
+
+
+def conform(group: FeatureGroup, rows: pd.DataFrame, *, at: datetime | None = None) -> pd.DataFrame:
+    """The same rows with exactly the group's columns, order and types, on a fresh range index.
+
+    The input is not changed. A missing event time is filled in where the group has an interval.
+    Timestamps come out as ``datetime64[us, UTC]``, strings as objects with None for missing.
+    SchemaError, naming the column and a value, for a missing or unknown column, another type,
+    a lossy cast, a naive time, an infinite or forbidden missing value, a repeated key, a time off
+    its interval's rule, or a row whose event time lies after ``at`` (default: now).
+    """
+    rows = _with_event_time(group, rows)
+    missing = [name for name in group.columns if name not in rows.columns]
+    unknown = [str(name) for name in rows.columns if name not in group.columns]
+    if missing or unknown:
+        parts = [f"lack {', '.join(missing)}"] * bool(missing) + [f"have unknown {', '.join(unknown)}"] * bool(unknown)
+        raise SchemaError(
+            f"rows for {group.title} {' and '.join(parts)}; expected the columns {', '.join(group.columns)}"
+        )
+    columns = {name: _cast(group, name, rows[name]) for name in group.columns}
+    frame = pd.DataFrame(columns, copy=False)
+    _check_keys(group, frame)
+    _check_event_times(group, frame, at or now())
+    return frame
+
+
+def chunks(group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Conformed frames, one for each frame given; a single frame is a stream of one."""
+    for part in [rows] if isinstance(rows, pd.DataFrame) else rows:
+        yield conform(group, part)
+
+
+def empty(group: FeatureGroup) -> pd.DataFrame:
+    """A frame of the group's columns and types without a row."""
+    return pd.DataFrame({name: pd.Series([], dtype=_PANDAS[dtype]) for name, dtype in group.dtypes.items()})
+
+
+def micros(column: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A zoned timestamp column as int64 microseconds since the epoch; finer digits are cut off, not rounded."""
+    if not isinstance(column.dtype, pd.DatetimeTZDtype):
+        raise SchemaError(f"column {column.name!r} has type {column.dtype}, expected timestamps with a time zone")
+    naive = column.dt.tz_convert("UTC").dt.as_unit("us").dt.tz_localize(None)
+    return np.asarray(naive.to_numpy().view("int64"))
+
+
+def from_micros_array(values: np.ndarray[Any, Any]) -> pd.Series:
+    """int64 microseconds since the epoch as a ``datetime64[us, UTC]`` column."""
+    return pd.Series(np.asarray(values, dtype="int64").view("M8[us]")).dt.tz_localize("UTC")
+
+
+def _with_event_time(group: FeatureGroup, rows: pd.DataFrame) -> pd.DataFrame:
+    step = group.step
+    if step is None or group.event_time in rows.columns or TIME_KEY not in rows.columns:
+        return rows
+    return rows.assign(**{group.event_time: _timestamps(group, rows[TIME_KEY]) + step})
+
+
+def _cast(group: FeatureGroup, name: str, column: pd.Series) -> Any:
+    dtype = group.dtypes[name]
+    required = name in group.primary_key or name == group.event_time or dtype in ("int64", "bool")
+    if dtype == "timestamp":
+        out: Any = _timestamps(group, column)
+        absent = out.isna().to_numpy()
+    elif dtype == "string":
+        out, absent = _texts(group, column)
+    else:
+        out, absent = _numbers(group, column, dtype)
+    if required and absent.any():
+        raise SchemaError(f"{group.title}: column {name!r} is missing in row {int(absent.argmax())} but may never be")
+    return out
+
+
+def _timestamps(group: FeatureGroup, column: pd.Series) -> pd.Series:
+    if not isinstance(column.dtype, pd.DatetimeTZDtype):
+        if len(column) == 0:
+            return pd.Series([], dtype=TIMESTAMP)
+        column = _zoned_objects(group, column)
+    converted = column.dt.tz_convert("UTC").dt.as_unit("us")
+    if column.dt.unit == "ns" and (column.dt.nanosecond != 0).any():
+        raise SchemaError(f"{group.title}: column {column.name!r} has times finer than a microsecond")
+    return converted.reset_index(drop=True)
+
+
+def _zoned_objects(group: FeatureGroup, column: pd.Series) -> pd.Series:
+    if column.dtype != object:
+        raise SchemaError(
+            f"{group.title}: column {column.name!r} has type {column.dtype}, expected timestamps with a time zone; "
+            f"naive times are not guessed: use pd.to_datetime(..., utc=True)"
+        )
+    values = [None if value is None or value is pd.NaT else to_micros(value) for value in column]
+    return pd.Series(
+        pd.to_datetime([None if v is None else from_micros(v) for v in values], utc=True), name=column.name
+    )
+
+
+def _texts(group: FeatureGroup, column: pd.Series) -> tuple[pd.Series, np.ndarray[Any, Any]]:
+    absent = column.isna().to_numpy()
+    values = column.to_numpy(dtype=object, copy=True)
+    values[absent] = None
+    if column.dtype == object or not pd.api.types.is_string_dtype(column.dtype):
+        wrong = next((value for value in values if value is not None and not isinstance(value, str)), None)
+        if wrong is not None:
+            raise SchemaError(f"{group.title}: column {column.name!r} holds {wrong!r}, expected text")
+    return pd.Series(values, dtype=object), absent
+
+
+def _numbers(group: FeatureGroup, column: pd.Series, dtype: str) -> tuple[Any, np.ndarray[Any, Any]]:
+    kind = column.dtype
+    numbers = pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)
+    all_missing = pd.api.types.is_object_dtype(kind) and column.isna().all()
+    if not numbers and not all_missing:
+        raise SchemaError(
+            f"{group.title}: column {column.name!r} holds {column.iloc[0]!r} ({kind}), expected {dtype} numbers"
+        )
+    floats = column.to_numpy(dtype="float64", na_value=np.nan)
+    absent = np.isnan(floats)
+    if dtype == "float64":
+        if pd.api.types.is_integer_dtype(kind) and np.abs(floats).max(initial=0.0) > 2.0**53:
+            raise SchemaError(
+                f"{group.title}: column {column.name!r} holds integers beyond 2**53, which float64 rounds"
+            )
+        if np.isinf(floats).any():
+            row = int(np.isinf(floats).argmax())
+            raise SchemaError(
+                f"{group.title}: column {column.name!r} is infinite in row {row}; a feature is finite or missing"
+            )
+        return floats, np.zeros(0, dtype=bool)
+    if absent.any():
+        return floats, absent
+    if dtype == "bool":
+        return _exact(group, column, floats, floats != 0.0, "bool")
+    integers = column.to_numpy(dtype="int64") if pd.api.types.is_integer_dtype(kind) else None
+    return (integers, absent) if integers is not None else _exact(group, column, floats, None, "int64")
+
+
+def _exact(
+    group: FeatureGroup, column: pd.Series, floats: np.ndarray[Any, Any], cast: np.ndarray[Any, Any] | None, dtype: str
+) -> tuple[Any, np.ndarray[Any, Any]]:
+    if cast is None:
+        cast = np.trunc(np.clip(floats, -(2.0**53), 2.0**53)).astype("int64")
+    changed = cast.astype("float64") != floats
+    if changed.any():
+        raise SchemaError(
+            f"{group.title}: column {column.name!r} holds {floats[int(changed.argmax())]!r}, which is not a whole {dtype}"
+        )
+    return cast, np.zeros(0, dtype=bool)
+
+
+def _check_keys(group: FeatureGroup, frame: pd.DataFrame) -> None:
+    repeated = frame.duplicated(list(group.primary_key))
+    if repeated.any():
+        key = {name: frame[name].iloc[int(repeated.to_numpy().argmax())] for name in group.primary_key}
+        raise SchemaError(
+            f"{group.title}: {int(repeated.sum())} rows repeat a key, the first {_show(key)}; a write holds each key once"
+        )
+
+
+def _check_event_times(group: FeatureGroup, frame: pd.DataFrame, at: datetime) -> None:
+    times = micros(frame[group.event_time])
+    step = group.step
+    if step is not None:
+        off = times != micros(frame[TIME_KEY]) + step // timedelta(microseconds=1)
+        if off.any():
+            row = int(off.argmax())
+            raise SchemaError(
+                f"{group.title}: row {row} opens {frame[TIME_KEY].iloc[row]} but has event time "
+                f"{frame[group.event_time].iloc[row]}; expected the open plus {group.interval}"
+            )
+    early = times > to_micros(at)
+    if early.any():
+        row = int(early.argmax())
+        raise SchemaError(
+            f"{group.title}: {int(early.sum())} rows are not yet known, the first with event time "
+            f"{from_micros(times[row])}, after {at}; a forming candle is never stored"
+        )
+
+
+def _show(key: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{name}={value}" for name, value in key.items()) + "}"
