@@ -1,0 +1,62 @@
+"""The standard groups and views that ingestion keeps: candles, their features, the training view and its twin."""
+
+from __future__ import annotations
+
+import attrs
+
+from btcfs.definitions import Feature, FeatureGroup, FeatureView, Label
+
+DEFAULT_INTERVAL = "1d"
+
+
+def candle_group(interval: str, name: str | None = None, version: int = 1) -> FeatureGroup:
+    """The raw layer: validated candles as they were fetched, from which every feature is derived."""
+    return FeatureGroup(
+        name=name or named("bitcoin_candles", interval),
+        version=version,
+        interval=interval,
+        features=[
+            Feature("open", unit="USD", description="first price of the candle"),
+            Feature("high", unit="USD", description="highest price of the candle"),
+            Feature("low", unit="USD", description="lowest price of the candle"),
+            Feature("close", unit="USD", description="last price of the candle"),
+            Feature("volume", unit="BTC", description="traded amount in base currency"),
+        ],
+        description=f"Candles of {interval}, validated, as fetched; timestamp is the open time in UTC.",
+    )
+
+
+def named(stem: str, interval: str) -> str:
+    """The name of a group or view of that interval: the plain stem for daily candles, else with the interval."""
+    return stem if interval == DEFAULT_INTERVAL else f"{stem}_{interval}"
+
+
+@attrs.frozen
+class Views:
+    """A training view and its inference twin: the same features in the same order, with and without the label."""
+
+    training: FeatureView
+    inference: FeatureView
+
+
+def views(group: FeatureGroup, *, label: Label, version: int = 1) -> Views:
+    """The standard views over all numeric features of a group."""
+    features = tuple(feature.name for feature in group.features if feature.numeric)
+    interval = group.interval or DEFAULT_INTERVAL
+    common = f"all {len(features)} numeric features of {group.title}"
+    training = FeatureView(
+        name=named("bitcoin_training_view", interval),
+        version=version,
+        groups=[group.ref],
+        features=features,
+        label=label,
+        description=f"For training: {common}, label {label.name}.",
+    )
+    inference = FeatureView(
+        name=named("bitcoin_inference_view", interval),
+        version=version,
+        groups=[group.ref],
+        features=features,
+        description=f"For inference: {common}, no label.",
+    )
+    return Views(training, inference)
