@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import attrs
 import pluggy
 
 from btcfs import hookspecs
+from btcfs.config import load
 from btcfs.errors import ConfigError, DefinitionError
 from btcfs.indicators import Indicator, IndicatorFamily
 from btcfs.models import ModelKind
@@ -126,11 +126,17 @@ class Plugins:
             )
 
 
-@lru_cache(maxsize=1)
-def installed_plugins() -> Plugins:
-    """The plugins of this environment, loaded once in a process; ``BTCFS_BLOCK_PLUGINS`` names those to leave out."""
-    names = os.environ.get(BLOCK_VARIABLE, "")
-    return Plugins(blocked=[name.strip() for name in names.split(",") if name.strip()])
+def installed_plugins(blocked: Iterable[str] | None = None) -> Plugins:
+    """The plugins of this environment, loaded once in a process.
+
+    ``blocked`` names those to leave out, by default the setting ``block_plugins``.
+    """
+    return _loaded(tuple(sorted(set(load().block_plugins if blocked is None else blocked))))
+
+
+@cache
+def _loaded(blocked: tuple[str, ...]) -> Plugins:
+    return Plugins(blocked)
 
 
 def _ordered(found: Iterable[EntryPoint]) -> list[EntryPoint]:
