@@ -65,10 +65,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         drawn.add_row(*(Text(_cell(value)) for value in row))
-    console = Console()
     # Without a terminal nothing is cut to its width, so that a log or a pipe holds whole lines.
-    width = console.width if console.is_terminal else 10_000
-    console.print(drawn, width=width, crop=False, soft_wrap=not console.is_terminal)
+    console = Console() if Console().is_terminal else Console(width=10_000)
+    console.print(drawn, crop=False)
 
 
 @contextmanager
