@@ -52,6 +52,26 @@ def empty(group: FeatureGroup) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series([], dtype=_PANDAS[dtype]) for name, dtype in group.dtypes.items()})
 
 
+def zoned(column: pd.Series, where: str) -> pd.Series:
+    """The column with a zoned timestamp type, whichever way its zoned times are held.
+
+    SchemaError, naming ``where``, for naive times and for what is no time.
+    """
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column
+    if len(column) == 0:
+        return pd.Series([], dtype=TIMESTAMP, name=column.name)
+    if isinstance(column.dtype, pd.ArrowDtype) and getattr(column.dtype.pyarrow_dtype, "tz", None):
+        return column.astype(pd.DatetimeTZDtype(column.dtype.pyarrow_dtype.unit, "UTC"))
+    if column.dtype != object:
+        raise SchemaError(
+            f"{where}: column {column.name!r} has type {column.dtype}, expected timestamps with a time zone; "
+            f"naive times are not guessed: use pd.to_datetime(..., utc=True)"
+        )
+    values = [None if value is None or value is pd.NaT else from_micros(to_micros(value)) for value in column]
+    return pd.Series(values, dtype=TIMESTAMP, name=column.name)
+
+
 def micros(column: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
     """A zoned timestamp column as int64 microseconds since the epoch; finer digits are cut off, not rounded."""
     if not isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -88,26 +108,10 @@ def _cast(group: FeatureGroup, name: str, column: pd.Series) -> Any:
 
 
 def _timestamps(group: FeatureGroup, column: pd.Series) -> pd.Series:
-    if not isinstance(column.dtype, pd.DatetimeTZDtype):
-        if len(column) == 0:
-            return pd.Series([], dtype=TIMESTAMP)
-        column = _zoned_objects(group, column)
-    converted = column.dt.tz_convert("UTC").dt.as_unit("us")
-    if column.dt.unit == "ns" and (column.dt.nanosecond != 0).any():
+    column = zoned(column, group.title)
+    if column.dt.unit == "ns" and (column.dt.nanosecond > 0).any():
         raise SchemaError(f"{group.title}: column {column.name!r} has times finer than a microsecond")
-    return converted.reset_index(drop=True)
-
-
-def _zoned_objects(group: FeatureGroup, column: pd.Series) -> pd.Series:
-    if column.dtype != object:
-        raise SchemaError(
-            f"{group.title}: column {column.name!r} has type {column.dtype}, expected timestamps with a time zone; "
-            f"naive times are not guessed: use pd.to_datetime(..., utc=True)"
-        )
-    values = [None if value is None or value is pd.NaT else to_micros(value) for value in column]
-    return pd.Series(
-        pd.to_datetime([None if v is None else from_micros(v) for v in values], utc=True), name=column.name
-    )
+    return column.dt.tz_convert("UTC").dt.as_unit("us").reset_index(drop=True)
 
 
 def _texts(group: FeatureGroup, column: pd.Series) -> tuple[pd.Series, np.ndarray[Any, Any]]:

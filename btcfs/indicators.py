@@ -55,7 +55,9 @@ class Indicator:
 
     ``inputs`` names the function's positional arguments: candle columns (``timestamp`` is the open
     time as int64 microseconds, the rest float64) or keys of ``requires``, which maps an argument to
-    another indicator's output. ``own_lookback`` and ``own_unstable`` count rows of its inputs.
+    another indicator's output. All inputs are cut to the rows where the required outputs are
+    defined, so the function never meets a NaN and is never called without a row; ``own_lookback``
+    and ``own_unstable`` count rows of these inputs.
     """
 
     name: str
@@ -86,13 +88,14 @@ class Indicator:
     @cached_property
     def identity(self) -> tuple[Any, ...]:
         """What makes two nodes of a plan the same computation."""
-        return (self.name, self.params, self.hash)
+        return (self.function.__module__, self.function.__qualname__, self.params, self.hash)
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over name, parameters, outputs, code version, and the same of what it requires."""
+        """SHA-256 over name, inputs, parameters, outputs, code version, and the same of what it requires."""
         content = {
             "name": self.name,
+            "inputs": self.inputs,
             "params": self.params,
             "outputs": [[f.name, f.dtype, f.unit] for f in self.outputs],
             "version": self.version,

@@ -1,0 +1,69 @@
+"""The command ``btcfs``: a table of commands that are imported when they are called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from btcfs import __version__
+from btcfs.cli.failures import exit_code
+from btcfs.cli.session import Session
+from btcfs.errors import BtcfsError
+
+# name -> (module that has the click command ``command``, help)
+COMMANDS = {
+    "ingest": ("btcfs.cli.ingest", "Fetch candles, compute features and commit them."),
+    "verify": ("btcfs.cli.verify", "Check that the store holds what it should; changes nothing."),
+    "validate": ("btcfs.cli.validate", "Check candles by every rule; writes nothing."),
+    "stats": ("btcfs.cli.stats", "Show the statistics of each commit."),
+    "demo": ("btcfs.cli.demo", "Run the whole job on the sample market, with no network."),
+    "features": ("btcfs.cli.features", "Show the features that are installed."),
+    "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table."),
+    "backends": ("btcfs.cli.backends", "Show the backends that are installed."),
+    "plugins": ("btcfs.cli.plugins", "Show and check the plugins that are installed."),
+    "config": ("btcfs.cli.config", "Show the settings with their origin; write a first btcfs.toml."),
+}
+
+
+class CommandTable(click.Group):
+    """A group that imports a command when it is called, and lists them all without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error that btcfs raises on purpose is its one message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except BtcfsError as exc:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"btcfs: {exc}", err=True)
+            ctx.exit(exit_code(exc))
+
+
+@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_path", metavar="FILE", help="Settings file instead of ./btcfs.toml.")
+@click.option("--backend", metavar="NAME", help="Backend instead of the configured one.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, prog_name="btcfs")
+@click.pass_context
+def main(ctx: click.Context, config_path: str | None, backend: str | None, debug: bool) -> None:
+    """A feature store for Bitcoin machine learning.
+
+    Exit codes: 0 done, 1 a check failed, 2 wrong usage or settings, 3 data refused,
+    4 store busy or out of reach, 5 not found.
+    """
+    ctx.obj = Session(config_path=config_path, backend=backend, debug=debug)

@@ -1,0 +1,137 @@
+"""Opening a feature store by the name of its backend."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from btcfs.backends import GROUP, distribution, find, nearest
+from btcfs.config import Config, is_secret, load
+from btcfs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from btcfs.store import FeatureStore
+
+_TRUTHS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
+
+
+@attrs.frozen
+class BackendInfo:
+    """One installed backend: where it comes from, its options, and why it cannot be imported if so."""
+
+    name: str
+    distribution: str
+    module: str
+    options: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def loadable(self) -> bool:
+        return self.error is None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**attrs.asdict(self), "options": list(self.options), "loadable": self.loadable}
+
+
+def connect(backend: str | None = None, *, config: Config | None = None, **options: Any) -> FeatureStore:
+    """Open the store of a backend; without a name the configured one, by default DuckDB under ``.btcfs``.
+
+    ``options`` are the parameters of the backend's own ``connect`` and go before the configured
+    ones; a secret among them may be a callable without arguments that returns it. ConfigError for
+    an unknown backend or option, or a backend that cannot be imported.
+    """
+    config = load() if config is None else config
+    name = config.backend if backend is None else backend
+    function = _function(name)
+    configured = {
+        option: _converted(name, option, value, function)
+        for option, value in config.backends.get(name, {}).items()
+        if option not in options
+    }
+    merged = {**configured, **options}
+    parameters = _options(function)
+    if parameters is not None:
+        _refuse_unknown(name, merged, parameters)
+        if "defaults" in parameters:
+            merged.setdefault("defaults", {"symbol": config.symbol})
+    called = {o: value() if is_secret(o) and callable(value) else value for o, value in merged.items()}
+    store: FeatureStore = function(**called)
+    return store
+
+
+def backends() -> list[BackendInfo]:
+    """Every installed backend, by name; each is imported to see whether it can be."""
+    found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value))
+    return [_info(entry_point.name, distribution(entry_point), entry_point.value) for entry_point in found]
+
+
+def _info(name: str, dist: str, module: str) -> BackendInfo:
+    try:
+        options = _options(_function(name)) or {}
+    except ConfigError as exc:
+        return BackendInfo(name, dist, module, error=str(exc))
+    return BackendInfo(name, dist, module, tuple(option for option in options if option != "defaults"))
+
+
+def _function(name: str) -> Callable[..., Any]:
+    entry_point = find(name)
+    try:
+        function: Callable[..., Any] = entry_point.load()
+    except Exception as exc:  # a stranger may raise anything on import
+        raise ConfigError(
+            f"backend {name!r} from {distribution(entry_point)} ({entry_point.value}) cannot be imported: "
+            f"{type(exc).__name__}: {exc}. Install what it needs, or choose another with --backend or BTCFS_BACKEND"
+        ) from exc
+    return function
+
+
+def _options(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+    """The parameters of a backend's connect; None if it takes any."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return dict(parameters)
+
+
+def _refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, object]) -> None:
+    shown = [option for option in known if option != "defaults"]
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"backend {name!r} has no option {option!r}; it has {', '.join(shown) or 'none'}{nearest(option, shown)}"
+            )
+
+
+def _converted(name: str, option: str, value: Any, function: Callable[..., Any]) -> Any:
+    """A configured value as the type that the parameter's annotation names; a text may stand for a number."""
+    parameter = inspect.signature(function).parameters.get(option)
+    kinds = _kinds(parameter)
+    if not kinds or kinds & {"str", "Path"} or not isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, str):
+        if "bool" in kinds and value.strip().lower() in _TRUTHS:
+            return _TRUTHS[value.strip().lower()]
+        for kind, convert in (("int", int), ("float", float)):
+            if kind in kinds:
+                try:
+                    return convert(value)
+                except ValueError:
+                    continue
+    elif (isinstance(value, bool) and "bool" in kinds) or (not isinstance(value, bool) and kinds & {"int", "float"}):
+        return value
+    shown = "that value" if is_secret(option) else repr(value)
+    raise ConfigError(f"option {option!r} of backend {name!r} is {shown}, expected {' or '.join(sorted(kinds))}")
+
+
+def _kinds(parameter: inspect.Parameter | None) -> set[str]:
+    """The simple type names in an annotation such as ``str | Path``; empty if it has any other."""
+    if parameter is None or parameter.annotation is inspect.Parameter.empty:
+        return set()
+    annotation = parameter.annotation
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    kinds = {part.strip() for part in text.split("|")} - {"None"}
+    return kinds if kinds <= {"str", "Path", "int", "float", "bool"} else set()
