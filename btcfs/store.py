@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -159,6 +160,14 @@ class FeatureStore(Protocol):
         row known at its event time: the same numbers as ``get_historical_features`` there. A key
         without the time gives the newest row of each group. NotFound, naming it, if the first
         group has no such key; SchemaError if the key lacks or has unknown columns.
+        """
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold the writer's place for a with block of several calls; blocks of one thread may nest.
+
+        Inside, no other process or thread commits, so what was read still holds when it is written
+        upon. It is not a transaction: each write commits by itself. StoreBusy if another writer does
+        not finish in time. A store that cannot keep others out declares no WRITE, or documents it.
         """
 
     def close(self) -> None:

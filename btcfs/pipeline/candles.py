@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,7 +12,7 @@ import pandas as pd
 from btcfs import frames
 from btcfs.errors import SchemaError
 from btcfs.indicators import CANDLE_COLUMNS
-from btcfs.instants import from_micros
+from btcfs.instants import from_micros, to_micros
 from btcfs.pipeline.plan import step_micros
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class CandleArrays:
         candles.check()
         return candles
 
+    @classmethod
+    def none(cls, interval: str) -> CandleArrays:
+        """No candles at all."""
+        return cls(np.empty(0, dtype="int64"), *(np.empty(0) for _ in CANDLE_COLUMNS), step=step_micros(interval))
+
     @property
     def columns(self) -> tuple[np.ndarray[Any, Any], ...]:
         """The arrays in the order of ``btcfs.indicators.INPUTS``."""
@@ -78,6 +84,11 @@ class CandleArrays:
     def since(self, timestamp: int) -> CandleArrays:
         """The candles that open at that microsecond or later, sharing memory."""
         return self.rows(int(np.searchsorted(self.timestamp, timestamp)), len(self))
+
+    def between(self, start: datetime, end: datetime) -> CandleArrays:
+        """The candles with ``start <= open time < end``, sharing memory."""
+        first, last = np.searchsorted(self.timestamp, (to_micros(start), to_micros(end)))
+        return self.rows(int(first), int(last))
 
     def followed_by(self, later: CandleArrays) -> CandleArrays:
         """These candles and then those. SchemaError unless they continue these on the same grid."""

@@ -68,11 +68,17 @@ def compute(
     change nothing. SchemaError if the candles are not of the plan's interval.
     """
     _refuse_step(plan, candles)
-    first, last = (
-        absent if time is None else int(np.searchsorted(candles.timestamp, to_micros(time)))
-        for time, absent in ((start, 0), (end, len(candles)))
-    )
-    return _rows(plan, candles, first, max(first, last))
+    first, last = _between(candles, start, end)
+    return _rows(plan, candles, first, last)
+
+
+def compute_blocks(
+    plan: Plan, candles: CandleArrays, start: datetime | None = None, end: datetime | None = None
+) -> Iterator[FeatureBlock]:
+    """As ``compute``, in consecutive blocks of bounded size, each of whole segments where it does not begin or end."""
+    _refuse_step(plan, candles)
+    first, last = _between(candles, start, end)
+    yield from _blocks(plan, candles, first, last)
 
 
 def compute_stream(plan: Plan, candle_frames: Iterable[pd.DataFrame]) -> Iterator[FeatureBlock]:
@@ -112,6 +118,14 @@ def compute_new(plan: Plan, history: CandleArrays, new: CandleArrays) -> Feature
     recent = history.since(plan.first_needed_micros(int(new.timestamp[0])))
     together = recent.followed_by(new)
     return _rows(plan, together, len(recent), len(together))
+
+
+def _between(candles: CandleArrays, start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    first, last = (
+        absent if time is None else int(np.searchsorted(candles.timestamp, to_micros(time)))
+        for time, absent in ((start, 0), (end, len(candles)))
+    )
+    return first, max(first, last)
 
 
 def evaluate(nodes: Sequence[Node], columns: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:

@@ -1,0 +1,117 @@
+"""Stored candles, and what fetched ones change in them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import numpy as np
+import pandas as pd
+
+from btcfs import frames
+from btcfs.definitions import TIME_KEY, FeatureGroup
+from btcfs.indicators import CANDLE_COLUMNS
+from btcfs.instants import from_micros
+from btcfs.pipeline.candles import CandleArrays
+from btcfs.pipeline.plan import step_micros
+from btcfs.store import FeatureStore
+
+Rows = tuple[datetime, datetime]  # open times, half-open
+
+
+@attrs.frozen(eq=False)
+class Overlay:
+    """Fetched candles laid over the stored ones: all of both, the fetched winning.
+
+    ``changed`` are the positions in ``candles`` of those that were not stored with the same values;
+    ``new`` of them were not stored at all.
+    """
+
+    candles: CandleArrays
+    changed: np.ndarray[Any, np.dtype[np.int64]]
+    new: int
+
+    @property
+    def restated(self) -> int:
+        return len(self.changed) - self.new
+
+    @property
+    def changed_span(self) -> Rows | None:
+        """From the first changed candle to just after the last one, in open time; None if none changed."""
+        if not len(self.changed):
+            return None
+        times = self.candles.timestamp[self.changed[[0, -1]]]
+        return from_micros(times[0]), from_micros(times[1] + self.candles.step)
+
+
+def overlay(stored: CandleArrays, fetched: CandleArrays) -> Overlay:
+    """Lay fetched candles over stored ones; values are equal if their bits are."""
+    if not len(stored):
+        return Overlay(fetched, np.arange(len(fetched)), len(fetched))
+    times = np.concatenate((stored.timestamp, fetched.timestamp))
+    order = np.argsort(times, kind="stable")  # of equal times, the fetched one comes last
+    ordered = times[order]
+    last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered)))
+    kept = order[last]
+    merged = (np.concatenate(pair)[kept] for pair in zip(stored.columns, fetched.columns, strict=True))
+    candles = CandleArrays(*merged, fetched.step)
+    differs = _differs(stored, fetched)
+    positions = np.searchsorted(candles.timestamp, fetched.timestamp[differs])
+    new = int(np.isin(fetched.timestamp, stored.timestamp, invert=True, assume_unique=True).sum())
+    return Overlay(candles, positions.astype(np.int64), new)
+
+
+def stored_candles(
+    store: FeatureStore, group: FeatureGroup, symbol: str, start: datetime | None = None, end: datetime | None = None
+) -> CandleArrays:
+    """The stored candles of a symbol with ``start <= open time < end``."""
+    assert group.interval is not None
+    step = timedelta(microseconds=step_micros(group.interval))
+    rows = store.read(
+        group,
+        None if start is None else start + step,
+        None if end is None else end + step,
+        entity={"symbol": symbol},
+        columns=(TIME_KEY, *CANDLE_COLUMNS),
+    )
+    return CandleArrays.from_frame(rows, group.interval)
+
+
+def candle_frame(candles: CandleArrays, symbol: str, group: FeatureGroup) -> pd.DataFrame:
+    """Candles as rows of their group."""
+    values = dict(zip(CANDLE_COLUMNS, candles.columns[1:], strict=True))
+    return pd.DataFrame(
+        {
+            "symbol": np.full(len(candles), symbol, dtype=object),
+            TIME_KEY: frames.from_micros_array(candles.timestamp),
+            group.event_time: frames.from_micros_array(candles.timestamp + candles.step),
+            **{name: values[name] for name in group.feature_names},
+        },
+        copy=False,
+    )
+
+
+def first_gap(candles: CandleArrays) -> datetime | None:
+    """The open time of the first candle that is missing between the first and the last."""
+    wide = np.flatnonzero(np.diff(candles.timestamp) > candles.step)
+    return from_micros(candles.timestamp[wide[0]] + candles.step) if len(wide) else None
+
+
+def joined(ranges: list[Rows]) -> list[Rows]:
+    """The same open times as ascending ranges that neither overlap nor touch; empty ones are dropped."""
+    out: list[Rows] = []
+    for start, end in sorted(r for r in ranges if r[0] < r[1]):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(out[-1][1], end))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _differs(stored: CandleArrays, fetched: CandleArrays) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    position = np.minimum(np.searchsorted(stored.timestamp, fetched.timestamp), len(stored) - 1)
+    different = stored.timestamp[position] != fetched.timestamp
+    for before, after in zip(stored.columns[1:], fetched.columns[1:], strict=True):
+        different |= before[position].view(np.int64) != after.view(np.int64)
+    return np.asarray(different)
