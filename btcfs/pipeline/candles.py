@@ -34,7 +34,7 @@ class CandleArrays:
     low: Floats
     close: Floats
     volume: Floats
-    step: int
+    step: int = attrs.field(kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         for name, array in zip(("timestamp", *CANDLE_COLUMNS), self.columns, strict=True):
@@ -64,7 +64,7 @@ class CandleArrays:
         return candles
 
     @property
-    def columns(self) -> tuple[np.ndarray[Any, Any], ...]:
+    def columns(self) -> tuple[Any, ...]:
         """The arrays in the order of ``btcfs.indicators.INPUTS``."""
         return (self.timestamp, self.open, self.high, self.low, self.close, self.volume)
 
