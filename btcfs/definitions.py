@@ -122,6 +122,10 @@ class IndicatorRef:
         return {"name": self.name, "params": [list(pair) for pair in self.params], "hash": self.hash}
 
 
+def _indicator_refs(refs: Iterable[IndicatorRef]) -> tuple[IndicatorRef, ...]:
+    return tuple(refs)
+
+
 @attrs.frozen
 class FeatureGroup:
     """A table of features: one row per primary key, known from its event time on.
@@ -138,7 +142,7 @@ class FeatureGroup:
     primary_key: tuple[str, ...] = attrs.field(default=("symbol", TIME_KEY), converter=_strings)
     event_time: str = attrs.field(default="event_time", validator=_valid_name)
     interval: str | None = None
-    indicators: tuple[IndicatorRef, ...] = attrs.field(default=(), converter=tuple)
+    indicators: tuple[IndicatorRef, ...] = attrs.field(default=(), converter=_indicator_refs)
     anchor: tuple[int, int] | None = attrs.field(default=None, converter=_anchor)
     description: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,6 +52,22 @@ def empty(group: FeatureGroup) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series([], dtype=_PANDAS[dtype]) for name, dtype in group.dtypes.items()})
 
 
+def to_records(group: FeatureGroup, frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """One tuple of plain Python values per row of a conformed frame, in the order of ``group.columns``.
+
+    Times are microseconds since the epoch; a missing string or time is None.
+    """
+    columns = [_plain(dtype, frame[name]) for name, dtype in group.dtypes.items()]
+    return list(zip(*columns, strict=True))
+
+
+def from_records(group: FeatureGroup, records: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """The frame, as ``conform`` would give it, whose ``to_records`` are these."""
+    columns = list(zip(*records, strict=True)) or [()] * len(group.columns)
+    pairs = zip(group.dtypes.items(), columns, strict=True)
+    return pd.DataFrame({name: _typed(dtype, values) for (name, dtype), values in pairs})
+
+
 def zoned(column: pd.Series, where: str) -> pd.Series:
     """The column with a zoned timestamp type, whichever way its zoned times are held.
 
@@ -83,6 +99,19 @@ def micros(column: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
 def from_micros_array(values: np.ndarray[Any, Any]) -> pd.Series:
     """int64 microseconds since the epoch as a ``datetime64[us, UTC]`` column."""
     return pd.Series(np.asarray(values, dtype="int64").view("M8[us]")).dt.tz_localize("UTC")
+
+
+def _plain(dtype: str, column: pd.Series) -> list[Any]:
+    if dtype != "timestamp":
+        return list(column.tolist())
+    missing = column.isna().tolist()
+    return [None if absent else int(value) for absent, value in zip(missing, micros(column), strict=True)]
+
+
+def _typed(dtype: str, values: Sequence[Any]) -> pd.Series:
+    if dtype == "timestamp":
+        return pd.Series(np.array(values, dtype="M8[us]")).dt.tz_localize("UTC")
+    return pd.Series(values, dtype=_PANDAS[dtype])
 
 
 def _with_event_time(group: FeatureGroup, rows: pd.DataFrame) -> pd.DataFrame:

@@ -34,9 +34,7 @@ def join(view: ResolvedView, spine: pd.DataFrame, rows: Read) -> pd.DataFrame:
     features of that group. Any order will do; of rows of one entity with one event time the last
     given counts, so give them by primary key. SchemaError as the protocol says.
     """
-    _check_columns(view, spine)
-    times = _spine_times(view, spine)
-    entities = {name: _texts(view, spine[name]) for name in view.leading.entity}
+    times, entities = checked_spine(view, spine)
     block = np.empty((len(view.view.features), len(spine)), dtype="float64")
     for group, names, places in view.parts:
         if not names or not len(spine):
@@ -48,6 +46,16 @@ def join(view: ResolvedView, spine: pd.DataFrame, rows: Read) -> pd.DataFrame:
         positions = match(spine_codes, times, row_codes, _row_times(known, group))
         gather([_column(known, name) for name in names], positions, [block[place] for place in places])
     return _beside(spine, block, view.view.features)
+
+
+def checked_spine(view: ResolvedView, spine: pd.DataFrame) -> tuple[Integers, dict[str, Encoded]]:
+    """The spine's instants in microseconds, cut off and never rounded up, and its encoded entity columns.
+
+    SchemaError for a column that is missing, repeated or named like a feature, and for a time or an
+    entity that is missing, naive or of another type.
+    """
+    _check_columns(view, spine)
+    return _spine_times(view, spine), {name: _texts(view, spine[name]) for name in view.leading.entity}
 
 
 def match(spine_entities: Integers, spine_times: Integers, row_entities: Integers, row_times: Integers) -> Integers:

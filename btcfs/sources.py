@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
+
+from btcfs.definitions import parse_interval
+from btcfs.errors import ConfigError
+from btcfs.instants import now, to_micros
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +20,10 @@ if TYPE_CHECKING:
 class CandleRequest:
     """Which candles are wanted: those whose open time is in ``[start, end)`` and that closed by ``now``.
 
-    ``last`` asks for the newest so many closed candles instead, where ``start`` is None.
+    An end that is None is open. ``last`` asks for the newest so many closed candles instead of a
+    ``start``, counted back from ``end`` or from ``now``. ``now`` is the present instant unless given.
+    SchemaError for a naive time; ConfigError for a span that ends before it starts, for ``last``
+    below 1, and for ``start`` and ``last`` together.
     """
 
     symbol: str
@@ -25,6 +32,31 @@ class CandleRequest:
     end: datetime | None = None
     last: int | None = None
     now: datetime | None = None
+
+    def __attrs_post_init__(self) -> None:
+        parse_interval(self.interval)
+        start, end = (None if t is None else to_micros(t) for t in (self.start, self.end))
+        if self.now is not None:
+            to_micros(self.now)
+        if start is not None and end is not None and start > end:
+            raise ConfigError(f"the span asked ends {self.end}, before it starts {self.start}")
+        if self.last is not None and (self.last < 1 or start is not None):
+            raise ConfigError(
+                f"last={self.last} with start={self.start}: ask for at least 1 candle, and for 'last' or 'start', not both"
+            )
+
+    @property
+    def step(self) -> timedelta:
+        """The length of one candle."""
+        return parse_interval(self.interval)
+
+    @property
+    def step_micros(self) -> int:
+        return self.step // timedelta(microseconds=1)
+
+    def settled(self) -> CandleRequest:
+        """The same request with ``now`` filled in, so that everything it decides, it decides for one instant."""
+        return self if self.now is not None else attrs.evolve(self, now=now())
 
 
 @attrs.define
@@ -48,6 +80,12 @@ class SourceReport:
     def to_dict(self) -> dict[str, Any]:
         return attrs.asdict(self)
 
+    def restart(self) -> None:
+        """Set everything counted back to nothing, for frames that are walked through once more."""
+        self.returned = self.forming = self.outside = self.retries = 0
+        self.reordered = False
+        self.notes.clear()
+
 
 @attrs.frozen(eq=False)
 class Fetched:
@@ -56,7 +94,8 @@ class Fetched:
     Each frame has ``timestamp`` (open time, ``datetime64[us, UTC]``, ascending over all frames) and
     float64 ``open, high, low, close, volume`` (base currency), and ``quote_volume`` if the source
     has it. Values are as the source gave them: repairing and refusing is the validator's work, so
-    duplicate rows stay.
+    duplicate rows stay. ``frames`` may be walked through again and gives the same candles again;
+    the report is that of the latest walk.
     """
 
     frames: Iterable[pd.DataFrame]
@@ -72,9 +111,10 @@ class Source(Protocol):
     def fetch(self, request: CandleRequest) -> Fetched:
         """The candles asked for, forming ones left out and counted.
 
-        ConfigError if the source cannot know the symbol or interval; SchemaError if what it holds
-        is not candles (naive times, text in numbers, mixed intervals, no such columns);
-        StoreUnavailable if it cannot be reached after its retries.
+        Raised here or while the frames are walked through: ConfigError if the source cannot know
+        the symbol or interval; SchemaError if what it holds is not candles of that symbol and
+        interval (naive times, text in numbers, mixed intervals, no such columns); StoreUnavailable
+        if it cannot be reached after its retries.
         """
 
 

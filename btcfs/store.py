@@ -115,7 +115,7 @@ class FeatureStore(Protocol):
         """Commit rows atomically: new keys are inserted, other content supersedes, equal content is left alone.
 
         A stream of frames is one commit, whole or not at all; its memory need is that of one frame.
-        Content is equal if every feature has the same bits, all NaN being equal.
+        Content is equal if the event time and every feature have the same bits, all NaN being equal.
         NotFound if the group is not applied; DefinitionError if it is stored with other content;
         SchemaError as ``btcfs.frames.conform`` says, or if a key stands in two frames of the
         stream; StoreBusy if another writer does not finish in time.
@@ -135,7 +135,8 @@ class FeatureStore(Protocol):
 
         ``entity`` keeps the rows with these key values; ``columns`` chooses and orders the columns
         (default: ``group.columns``). With ``as_of``, the rows as they were known then (commits at
-        that instant included). Types are those of ``btcfs.frames.conform``.
+        that instant included). Types are those of ``btcfs.frames.conform``. NotFound if the group
+        is not applied; SchemaError for an unknown column or entity column, and for a naive time.
         """
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
@@ -158,7 +159,7 @@ class FeatureStore(Protocol):
 
         A full key of the view's first group gives that row, and from the other groups the newest
         row known at its event time: the same numbers as ``get_historical_features`` there. A key
-        without the time gives the newest row of each group. NotFound, naming it, if the first
+        without the time gives the newest row, by event time, of each group. NotFound, naming it, if the first
         group has no such key; SchemaError if the key lacks or has unknown columns.
         """
 

@@ -35,7 +35,7 @@ class CandleArrays:
     low: Floats
     close: Floats
     volume: Floats
-    step: int
+    step: int = attrs.field(kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         for name, array in zip(("timestamp", *CANDLE_COLUMNS), self.columns, strict=True):
@@ -70,7 +70,7 @@ class CandleArrays:
         return cls(np.empty(0, dtype="int64"), *(np.empty(0) for _ in CANDLE_COLUMNS), step=step_micros(interval))
 
     @property
-    def columns(self) -> tuple[np.ndarray[Any, Any], ...]:
+    def columns(self) -> tuple[Any, ...]:
         """The arrays in the order of ``btcfs.indicators.INPUTS``."""
         return (self.timestamp, self.open, self.high, self.low, self.close, self.volume)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from btcfs.definitions import Feature, FeatureGroup, parse_interval
+from btcfs.definitions import Feature, FeatureGroup, IndicatorRef, parse_interval
 from btcfs.errors import DefinitionError
 from btcfs.indicators import INPUTS, Indicator, Memory
 from btcfs.instants import from_micros, to_micros
@@ -74,12 +74,13 @@ class Plan:
 
     def group(self, name: str, version: int, description: str = "") -> FeatureGroup:
         """The feature group of these features, keyed by symbol and timestamp."""
+        refs: tuple[IndicatorRef, ...] = tuple(indicator.ref for indicator in self.indicators)
         return FeatureGroup(
             name=name,
             version=version,
             features=self.features,
             interval=self.interval,
-            indicators=tuple(indicator.ref for indicator in self.indicators),
+            indicators=refs,
             anchor=self.anchor,
             description=description,
         )

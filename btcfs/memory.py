@@ -1,0 +1,282 @@
+"""A backend in a dictionary: the protocol as plainly as it can be written, to compare the others with."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from threading import RLock
+from typing import Any
+
+import attrs
+import numpy as np
+import pandas as pd
+
+from btcfs import catalogue, frames, instants, keys
+from btcfs.catalogue import ResolvedView
+from btcfs.definitions import TIME_KEY, Definition, FeatureGroup, FeatureView
+from btcfs.errors import SchemaError, StoreUnavailable
+from btcfs.point_in_time import checked_spine
+from btcfs.store import Capability, FeatureVector, Summary, WriteReport
+
+Key = tuple[Any, ...]
+Content = tuple[int, tuple[Any, ...]]
+
+
+@attrs.frozen
+class Row:
+    """One state of one key: times in microseconds, values in the group's order, None for a missing string or time."""
+
+    key: Key
+    event_time: int
+    values: tuple[Any, ...]
+    committed_at: int
+
+
+@attrs.define
+class Contents:
+    """What one memory store holds; stores opened on the same contents share it.
+
+    ``tables`` has for each group and key every row it ever had, the newest last.
+    """
+
+    definitions: list[Definition] = attrs.field(factory=list)
+    tables: dict[tuple[str, int], dict[Key, list[Row]]] = attrs.field(factory=dict)
+    commits: int = 0
+    last_commit: int = 0
+    lock: RLock = attrs.field(factory=RLock, repr=False)
+
+
+def connect(*, defaults: Mapping[str, str] | None = None, contents: Contents | None = None) -> MemoryStore:
+    """A store in this process's memory; ``defaults`` fill in entity columns that online keys leave out."""
+    return MemoryStore(Contents() if contents is None else contents, dict(defaults or {}))
+
+
+class MemoryStore:
+    """A ``FeatureStore`` in a dictionary. It forgets everything when its contents are dropped."""
+
+    name = "memory"
+    capabilities = frozenset(Capability)
+
+    def __init__(self, contents: Contents, defaults: Mapping[str, str]) -> None:
+        self._contents: Contents | None = contents
+        self._defaults = defaults
+
+    def apply(self, definition: Definition) -> None:
+        contents = self._open()
+        with contents.lock:
+            catalogue.check_apply(contents.definitions, definition)
+            others = [d for d in contents.definitions if not _same_name(d, definition)]
+            contents.definitions = catalogue.ordered([*others, definition])
+            if isinstance(definition, FeatureGroup):
+                contents.tables.setdefault(definition.ref, {})
+
+    def definitions(self) -> Sequence[Definition]:
+        return list(self._open().definitions)
+
+    def delete(self, definition: Definition, *, all_versions: bool = False) -> None:
+        contents = self._open()
+        with contents.lock:
+            doomed = catalogue.doomed(contents.definitions, definition, all_versions=all_versions)
+            contents.definitions = [d for d in contents.definitions if d not in doomed]
+            for victim in doomed:
+                if isinstance(victim, FeatureGroup):
+                    del contents.tables[victim.ref]
+
+    def write(self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> WriteReport:
+        contents = self._open()
+        catalogue.same(contents.definitions, group)
+        staged: dict[Key, Content] = {}
+        width = len(group.primary_key)
+        for frame in frames.chunks(group, rows):
+            for record in frames.to_records(group, frame):
+                key, event_time, values = record[:width], record[width], record[width + 1 :]
+                if key in staged:
+                    raise SchemaError(f"{group.title}: the key {key} stands in two frames of one write")
+                staged[key] = event_time, values
+        with contents.lock:
+            catalogue.same(contents.definitions, group)
+            return self._commit(contents, group, staged)
+
+    def read(
+        self,
+        group: FeatureGroup,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        entity: Mapping[str, str] | None = None,
+        columns: Sequence[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> pd.DataFrame:
+        chosen = group.columns if columns is None else tuple(columns)
+        _refuse_unknown(group, "columns", chosen, group.columns)
+        low = None if start is None else instants.to_micros(start)
+        high = None if end is None else instants.to_micros(end)
+        rows = [
+            row
+            for row in self._rows(group, entity or {}, as_of)
+            if (low is None or low <= row.event_time) and (high is None or row.event_time < high)
+        ]
+        records = [(*row.key, row.event_time, *row.values) for row in rows]
+        return frames.from_records(group, records)[list(chosen)]
+
+    def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
+        times = [row.event_time for row in self._rows(group, entity or {}, None)]
+        if not times:
+            return Summary(0)
+        return Summary(len(times), instants.from_micros(min(times)), instants.from_micros(max(times)))
+
+    def get_historical_features(
+        self, view: FeatureView, spine: pd.DataFrame, *, as_of: datetime | None = None
+    ) -> pd.DataFrame:
+        contents = self._open()
+        with contents.lock:
+            resolved = self._resolved(contents, view)
+            times, _ = checked_spine(resolved, spine)
+            block = np.full((len(spine), len(view.features)), np.nan)
+            for group, names, places in resolved.parts:
+                known = self._by_entity(group, as_of)
+                asked = zip(*(spine[name] for name in group.entity), strict=True) if group.entity else [()] * len(spine)
+                for index, entity in enumerate(asked):
+                    row = _newest(known.get(entity, []), int(times[index]))
+                    if row is not None:
+                        block[index, list(places)] = _numbers(group, row, names)
+        return pd.concat([spine.copy(), pd.DataFrame(block, columns=list(view.features), index=spine.index)], axis=1)
+
+    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+        contents = self._open()
+        with contents.lock:
+            resolved = self._resolved(contents, view)
+            by_group = {group.ref: self._by_entity(group, None) for group, _, _ in resolved.parts}
+            return [self._vector(resolved, by_group, key) for key in keys]
+
+    def close(self) -> None:
+        self._contents = None
+
+    def __enter__(self) -> MemoryStore:
+        self._open()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _open(self) -> Contents:
+        if self._contents is None:
+            raise StoreUnavailable("this memory store is closed; open another with btcfs.connect('memory')")
+        return self._contents
+
+    def _resolved(self, contents: Contents, view: FeatureView) -> ResolvedView:
+        catalogue.same(contents.definitions, view)
+        return catalogue.resolve(contents.definitions, view)
+
+    def _commit(self, contents: Contents, group: FeatureGroup, staged: dict[Key, Content]) -> WriteReport:
+        table = contents.tables[group.ref]
+        new = [key for key in staged if key not in table]
+        changed = [key for key in staged if key in table and not _equal(table[key][-1], *staged[key])]
+        times = [instants.from_micros(event_time) for event_time, _ in staged.values()]
+        report = WriteReport(
+            *group.ref,
+            inserted=len(new),
+            updated=len(changed),
+            unchanged=len(staged) - len(new) - len(changed),
+            start=min(times, default=None),
+            end=max(times, default=None),
+        )
+        if not report.changed:
+            return report
+        contents.commits += 1
+        # A clock may stand still or step back; knowledge time may not.
+        contents.last_commit = max(instants.to_micros(instants.now()), contents.last_commit + 1)
+        for key in [*new, *changed]:
+            table.setdefault(key, []).append(Row(key, *staged[key], contents.last_commit))
+        return attrs.evolve(
+            report,
+            commit_id=f"{contents.commits:012d}",
+            committed_at=instants.from_micros(contents.last_commit),
+        )
+
+    def _rows(self, group: FeatureGroup, entity: Mapping[str, str], as_of: datetime | None) -> list[Row]:
+        """The newest row of each key of these entities as known then, ordered by key."""
+        contents = self._open()
+        _refuse_unknown(group, "entity columns", entity, group.entity)
+        limit = None if as_of is None else instants.to_micros(as_of)
+        wanted = [(group.primary_key.index(name), value) for name, value in entity.items()]
+        with contents.lock:
+            catalogue.same(contents.definitions, group)
+            table = contents.tables[group.ref]
+            found = []
+            for key in sorted(table):
+                known = [row for row in table[key] if limit is None or row.committed_at <= limit]
+                if known and all(key[place] == value for place, value in wanted):
+                    found.append(known[-1])
+        return found
+
+    def _by_entity(self, group: FeatureGroup, as_of: datetime | None) -> dict[Key, list[Row]]:
+        """Each entity's rows by event time, those of one event time by key."""
+        places = [group.primary_key.index(name) for name in group.entity]
+        found: dict[Key, list[Row]] = {}
+        for row in sorted(self._rows(group, {}, as_of), key=lambda row: (row.event_time, row.key)):
+            found.setdefault(tuple(row.key[place] for place in places), []).append(row)
+        return found
+
+    def _vector(
+        self, resolved: ResolvedView, by_group: Mapping[Any, dict[Key, list[Row]]], key: Mapping[str, Any]
+    ) -> FeatureVector:
+        leading = resolved.leading
+        entity, time = keys.resolve_key(leading, key, self._defaults)
+        named = dict(zip(leading.entity, entity, strict=True))
+        candidates = by_group[leading.ref].get(entity, [])
+        if time is not None:
+            place = leading.primary_key.index(TIME_KEY)
+            candidates = [row for row in candidates if row.key[place] == time]
+        if not candidates:
+            raise keys.no_such_key(leading, entity, time)
+        first = candidates[-1]
+        values = np.full(len(resolved.view.features), np.nan)
+        newest = first.event_time
+        for group, names, places in resolved.parts:
+            row: Row | None = first
+            if group is not leading:
+                known = by_group[group.ref].get(tuple(named[name] for name in group.entity), [])
+                row = _newest(known, None if time is None else first.event_time)
+            if row is not None:
+                values[list(places)] = _numbers(group, row, names)
+                newest = max(newest, row.event_time)
+        full = {
+            name: instants.from_micros(part) if name == TIME_KEY else part
+            for name, part in zip(leading.primary_key, first.key, strict=True)
+        }
+        return FeatureVector(values, instants.from_micros(newest), self.name, resolved.view.fingerprint, full)
+
+
+def _same_name(one: Definition, other: Definition) -> bool:
+    return type(one) is type(other) and one.ref == other.ref
+
+
+def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+
+
+def _newest(rows: Sequence[Row], at: int | None) -> Row | None:
+    """The last of rows in event-time order that is known at that instant, or at all."""
+    count = len(rows) if at is None else bisect_right([row.event_time for row in rows], at)
+    return rows[count - 1] if count else None
+
+
+def _numbers(group: FeatureGroup, row: Row, names: Sequence[str]) -> list[float]:
+    return [float(row.values[group.feature_names.index(name)]) for name in names]
+
+
+def _equal(row: Row, event_time: int, values: tuple[Any, ...]) -> bool:
+    return row.event_time == event_time and all(
+        _same_bits(old, new) for old, new in zip(row.values, values, strict=True)
+    )
+
+
+def _same_bits(old: Any, new: Any) -> bool:
+    if isinstance(old, float) and isinstance(new, float):
+        return (old != old and new != new) or struct.pack("<d", old) == struct.pack("<d", new)
+    return bool(old == new)
