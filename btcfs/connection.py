@@ -1,4 +1,4 @@
-"""Opening a feature store by the name of its backend."""
+"""Opening a feature store by the name of its backend, and a candle source by its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from btcfs.config import Config, is_secret, load
 from btcfs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from btcfs.plugins import Plugins
+    from btcfs.sources import Source
     from btcfs.store import FeatureStore
 
 _TRUTHS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
@@ -63,6 +65,27 @@ def connect(backend: str | None = None, *, config: Config | None = None, **optio
     return store
 
 
+def open_source(name: str, plugins: Plugins, options: Mapping[str, Any]) -> Source:
+    """The candle source of that name; ``options`` are the parameters of its ``open`` function.
+
+    ConfigError for an unknown source or option, or a value of another type.
+    """
+    kinds = plugins.sources()
+    if name not in kinds:
+        raise ConfigError(
+            f"no source named {name!r}; installed: {', '.join(kinds) or 'none'}{nearest(name, list(kinds))}"
+        )
+    function = kinds[name].open
+    parameters = _options(function)
+    if parameters is not None:
+        _refuse_unknown(name, options, parameters, what="source")
+        absent = [p.name for p in parameters.values() if p.default is p.empty and p.name not in options]
+        if absent:
+            raise ConfigError(f"source {name!r} needs {', '.join(absent)}; on the command line --{absent[0]} VALUE")
+    converted = {o: _converted(name, o, value, function, what="source") for o, value in options.items()}
+    return function(**converted)
+
+
 def backends() -> list[BackendInfo]:
     """Every installed backend, by name; each is imported to see whether it can be."""
     found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value))
@@ -97,16 +120,16 @@ def _options(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | Non
     return dict(parameters)
 
 
-def _refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, object]) -> None:
+def _refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, object], what: str = "backend") -> None:
     shown = [option for option in known if option != "defaults"]
     for option in options:
         if option not in known:
             raise ConfigError(
-                f"backend {name!r} has no option {option!r}; it has {', '.join(shown) or 'none'}{nearest(option, shown)}"
+                f"{what} {name!r} has no option {option!r}; it has {', '.join(shown) or 'none'}{nearest(option, shown)}"
             )
 
 
-def _converted(name: str, option: str, value: Any, function: Callable[..., Any]) -> Any:
+def _converted(name: str, option: str, value: Any, function: Callable[..., Any], what: str = "backend") -> Any:
     """A configured value as the type that the parameter's annotation names; a text may stand for a number."""
     parameter = inspect.signature(function).parameters.get(option)
     kinds = _kinds(parameter)
@@ -124,7 +147,7 @@ def _converted(name: str, option: str, value: Any, function: Callable[..., Any])
     elif (isinstance(value, bool) and "bool" in kinds) or (not isinstance(value, bool) and kinds & {"int", "float"}):
         return value
     shown = "that value" if is_secret(option) else repr(value)
-    raise ConfigError(f"option {option!r} of backend {name!r} is {shown}, expected {' or '.join(sorted(kinds))}")
+    raise ConfigError(f"option {option!r} of {what} {name!r} is {shown}, expected {' or '.join(sorted(kinds))}")
 
 
 def _kinds(parameter: inspect.Parameter | None) -> set[str]:

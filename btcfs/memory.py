@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from threading import RLock
 from typing import Any
@@ -150,6 +151,11 @@ class MemoryStore:
             resolved = self._resolved(contents, view)
             by_group = {group.ref: self._by_entity(group, None) for group, _, _ in resolved.parts}
             return [self._vector(resolved, by_group, key) for key in keys]
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        with self._open().lock:
+            yield
 
     def close(self) -> None:
         self._contents = None

@@ -31,7 +31,10 @@ def command(session: Session, days: int, seed: int, path: Path, as_json: bool) -
     from btcfs.pipeline.ingest import Ingest
 
     source = open_source("sample", session.plugins, {"seed": seed})
-    with Narrator("demo", silent=as_json) as narrator, connect("duckdb", path=path, defaults={"symbol": "BTC-USD"}) as store:
+    with (
+        Narrator("demo", silent=as_json) as narrator,
+        connect("duckdb", path=path, defaults={"symbol": "BTC-USD"}) as store,
+    ):
         ingest = Ingest(store, source, plugins=session.plugins, notify=narrator)
         report = ingest.historical(days)
         made = ingest.create_views()
@@ -62,9 +65,14 @@ def _training_frame(ingest: Ingest, view: Any) -> pd.DataFrame:
 
 def _show(value: dict[str, Any], frame: pd.DataFrame) -> None:
     columns = [name for name in SHOWN if name in frame.columns]
-    rows = [[f"{row['event_time']:%Y-%m-%d}", *(float(row[name]) for name in columns)] for row in frame.tail(5).to_dict("records")]
+    rows = [
+        [f"{row['event_time']:%Y-%m-%d}", *(float(row[name]) for name in columns)]
+        for row in frame.tail(5).to_dict("records")
+    ]
     console.line()
-    console.table(("known at", *columns), rows, title=f"Training frame: {len(frame):,} rows, point in time; the last five")
+    console.table(
+        ("known at", *columns), rows, title=f"Training frame: {len(frame):,} rows, point in time; the last five"
+    )
     console.line()
     console.line(f"Online vector of BTC-USD, known at {value['online_event_time']:%Y-%m-%d %H:%M} UTC:")
     console.table(columns, [[value["online"][name] for name in columns]])

@@ -92,7 +92,9 @@ def daily(session: Session, **options: Any) -> None:
 
 
 @command.command()
-@click.option("--start", required=True, metavar="TIME", help="First open time, such as 2024-01-01 or 2024-01-01T12:00Z.")
+@click.option(
+    "--start", required=True, metavar="TIME", help="First open time, such as 2024-01-01 or 2024-01-01T12:00Z."
+)
 @click.option("--end", required=True, metavar="TIME", help="Open time to stop before.")
 @_candles
 @pass_session

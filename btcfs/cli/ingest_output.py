@@ -70,7 +70,9 @@ def show_report(report: IngestReport) -> None:
         f"Rows: {report.inserted:,} {verb}inserted, {report.updated:,} {verb}updated, {report.unchanged:,} unchanged, "
         f"{report.rejected:,} candles rejected"
     )
-    console.line(f"Candles: {report.fetched:,} fetched, {report.new_candles:,} new, {report.restated_candles:,} restated")
+    console.line(
+        f"Candles: {report.fetched:,} fetched, {report.new_candles:,} new, {report.restated_candles:,} restated"
+    )
     if report.repaired:
         console.line(f"Volumes put right: {report.repaired:,}")
     console.line(f"Total records: {report.inserted + report.updated + report.unchanged:,}")

@@ -26,7 +26,7 @@ def open_source(config: Config, plugins: Plugins, options: Mapping[str, Any]) ->
         known = ", ".join(plugins.sources())
         raise ConfigError(
             f"no candle source named; add --source NAME (installed: {known}), such as --source sample, "
-            f"or write [source] name = \"csv\" and path = \"…\" into btcfs.toml"
+            f'or write [source] name = "csv" and path = "…" into btcfs.toml'
         )
     configured = config.source_options if name == config.source else {}
     return opened(name, plugins, {**configured, **given})

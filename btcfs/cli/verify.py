@@ -46,9 +46,7 @@ def _checks(session: Session, symbol: str | None, interval: str | None) -> list[
             features=config.features or None,
             plugins=session.plugins,
         )
-        verification = Verification(
-            store, ingest.plan, ingest.feature_group, ingest.candle_group, config.symbol, now()
-        )
+        verification = Verification(store, ingest.plan, ingest.feature_group, ingest.candle_group, config.symbol, now())
         return list(verification.checks())
 
 

@@ -63,7 +63,7 @@ def _concatenated(parts: list[CandleArrays], interval: str) -> CandleArrays:
     if len(parts) < 2:
         return parts[0] if parts else CandleArrays.none(interval)
     columns = (np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True))
-    return CandleArrays(*columns, parts[0].step)
+    return CandleArrays(*columns, step=parts[0].step)
 
 
 def _write(path: Path, rows: pd.DataFrame) -> None:

@@ -37,21 +37,19 @@ def commit(
 
     def watched() -> Iterator[pd.DataFrame]:
         for frame in frames:
-            plugins.hook.btcfs_validate(group=group, rows=frame)
+            plugins.validate(group, frame)
             if describe:
                 profile.add(frame)
             yield frame
 
     report = store.write(group, watched())
-    warnings: tuple[str, ...] = ()
-    if report.commit_id is not None and report.committed_at is not None:
-        if describe:
-            warnings = _describe(store, profile, report)
-        plugins.hook.btcfs_committed(group=group, report=report)
-    return Committed(report, warnings)
+    if report.commit_id is None:
+        return Committed(report)
+    described = _describe(store, profile, report) if describe else []
+    return Committed(report, (*described, *plugins.committed(group, report)))
 
 
-def _describe(store: FeatureStore, profile: Profile, report: WriteReport) -> tuple[str, ...]:
+def _describe(store: FeatureStore, profile: Profile, report: WriteReport) -> list[str]:
     assert report.commit_id is not None
     assert report.committed_at is not None
     try:
@@ -59,5 +57,5 @@ def _describe(store: FeatureStore, profile: Profile, report: WriteReport) -> tup
         store.write(STATISTICS, profile.table(report.commit_id, report.committed_at))
     except BtcfsError as exc:
         logger.warning("statistics of commit %s were not stored: %s", report.commit_id, exc)
-        return (f"statistics of commit {report.commit_id} were not stored: {exc}",)
-    return ()
+        return [f"statistics of commit {report.commit_id} were not stored: {exc}"]
+    return []

@@ -55,7 +55,7 @@ def overlay(stored: CandleArrays, fetched: CandleArrays) -> Overlay:
     last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered)))
     kept = order[last]
     merged = (np.concatenate(pair)[kept] for pair in zip(stored.columns, fetched.columns, strict=True))
-    candles = CandleArrays(*merged, fetched.step)
+    candles = CandleArrays(*merged, step=fetched.step)
     differs = _differs(stored, fetched)
     positions = np.searchsorted(candles.timestamp, fetched.timestamp[differs])
     new = int(np.isin(fetched.timestamp, stored.timestamp, invert=True, assume_unique=True).sum())

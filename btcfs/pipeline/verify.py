@@ -75,7 +75,9 @@ class Verification:
         lines = differences(stored, self.group)
         if lines:
             text = f"Feature group {stored.title} differs from the installed features: {'; '.join(lines[:5])}"
-            return Check("group", "warning", text, f"ingest into version {stored.version + 1}, or install what wrote it")
+            return Check(
+                "group", "warning", text, f"ingest into version {stored.version + 1}, or install what wrote it"
+            )
         return Check("group", "ok", f"Feature group found: {stored.title}")
 
     def _view_check(self) -> tuple[Check, FeatureView | None]:
@@ -114,7 +116,9 @@ class Verification:
         if len(bare):
             text = f"{len(bare):,} candles have no features, the first {from_micros(bare[0]):%Y-%m-%d %H:%M}"
             start, end = from_micros(bare[0]), from_micros(bare[-1] + self.plan.step)
-            return Check("coverage", "failed", text, f"btcfs ingest backfill --start {start:%Y-%m-%d} --end {end:%Y-%m-%d}")
+            return Check(
+                "coverage", "failed", text, f"btcfs ingest backfill --start {start:%Y-%m-%d} --end {end:%Y-%m-%d}"
+            )
         missing = int((candles[-1] - candles[0]) // self.plan.step + 1 - len(candles))
         if missing:
             wide = int(np.argmax(np.diff(candles) > self.plan.step))
