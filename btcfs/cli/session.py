@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,4 +45,6 @@ class Session:
         return connect(config=self.config if config is None else config, **options)
 
 
-pass_session = click.make_pass_decorator(Session)
+def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the session as its first argument."""
+    return click.make_pass_decorator(Session)(function)
