@@ -28,7 +28,9 @@ def command(session: Session, days: int, seed: int, path: Path, as_json: bool) -
     """Backfill a synthetic market, create the views, and read history, a training frame and an online vector."""
     from btcfs.cli.ingest_output import Narrator, show_report
     from btcfs.connection import connect, open_source
+    from btcfs.definitions import Label
     from btcfs.pipeline.ingest import Ingest
+    from btcfs.pipeline.standard import create_views
 
     source = open_source("sample", session.plugins, {"seed": seed})
     with (
@@ -37,7 +39,7 @@ def command(session: Session, days: int, seed: int, path: Path, as_json: bool) -
     ):
         ingest = Ingest(store, source, plugins=session.plugins, notify=narrator)
         report = ingest.historical(days)
-        made = ingest.create_views()
+        made = create_views(store, ingest.feature_group, Label())
         frame = _training_frame(ingest, made.training)
         [vector] = store.get_online_features(made.inference, [{"symbol": ingest.symbol}])
     value = {

@@ -15,7 +15,6 @@ from btcfs.cli.verify import command as verify_command
 if TYPE_CHECKING:
     from btcfs.pipeline.ingest import Ingest
     from btcfs.pipeline.ingest_report import IngestReport
-    from btcfs.store import FeatureStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -120,12 +119,15 @@ def create_view(
     session: Session, label_column: str, horizon: int, kind: Any, threshold: float, view_version: int, **options: Any
 ) -> None:
     """Create the training view, with its label, and the inference view of the same features."""
+    from btcfs.catalogue import find_group
     from btcfs.definitions import Label
+    from btcfs.pipeline.standard import create_views
 
     as_json = options.pop("as_json")
     label = Label(label_column, horizon, kind, threshold)
-    with _ingest(session, options) as (ingest, _):
-        made = ingest.create_views(label, view_version)
+    with _ingest(session, options) as ingest:
+        group = find_group(ingest.store.definitions(), ingest.group_name, ingest.version)
+        made = create_views(ingest.store, group, label, version=view_version, dry_run=options["dry_run"])
     value = {"training": made.training.to_dict(), "inference": made.inference.to_dict(), "dry_run": options["dry_run"]}
 
     def text() -> None:
@@ -144,7 +146,7 @@ def _run(session: Session, mode: str, options: dict[str, Any], work: Callable[[I
     from btcfs.cli.ingest_output import Narrator, show_report
 
     as_json = options.pop("as_json")
-    with Narrator(mode, silent=as_json) as narrator, _ingest(session, options, narrator) as (ingest, _):
+    with Narrator(mode, silent=as_json) as narrator, _ingest(session, options, narrator) as ingest:
         report = work(ingest)
     console.show(report, as_json, lambda: show_report(report))
     if as_json:
@@ -161,7 +163,7 @@ class _ingest:
         self.options = options
         self.notify = notify
 
-    def __enter__(self) -> tuple[Ingest, FeatureStore]:
+    def __enter__(self) -> Ingest:
         from btcfs.cli.sources import open_source
         from btcfs.pipeline.ingest import Ingest
 
@@ -191,7 +193,7 @@ class _ingest:
         except BaseException:
             self.store.close()
             raise
-        return ingest, self.store
+        return ingest
 
     def __exit__(self, *exc_info: object) -> None:
         self.store.close()

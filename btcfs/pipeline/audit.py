@@ -12,7 +12,7 @@ from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView
 from btcfs.errors import NotFound
 from btcfs.instants import from_micros
 from btcfs.pipeline.compute import compute
-from btcfs.pipeline.history import stored_candles
+from btcfs.pipeline.history import CandleHistory
 from btcfs.pipeline.plan import Plan
 from btcfs.store import FeatureStore
 
@@ -46,7 +46,7 @@ def recomputed(
     step = timedelta(microseconds=plan.step)
     found = []
     for time in times:
-        history = stored_candles(store, candles, symbol, plan.first_needed(time), time + step)
+        history = CandleHistory(store, candles, symbol).between(plan.first_needed(time), time + step)
         block = compute(plan, history, time, time + step)
         values = dict(zip(block.names, (column[0] for column in block.columns), strict=True)) if len(block) else {}
         found += _differences(store, group, symbol, time, values)

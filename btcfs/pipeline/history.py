@@ -62,20 +62,56 @@ def overlay(stored: CandleArrays, fetched: CandleArrays) -> Overlay:
     return Overlay(candles, positions.astype(np.int64), new)
 
 
-def stored_candles(
-    store: FeatureStore, group: FeatureGroup, symbol: str, start: datetime | None = None, end: datetime | None = None
-) -> CandleArrays:
-    """The stored candles of a symbol with ``start <= open time < end``."""
-    assert group.interval is not None
-    step = timedelta(microseconds=step_micros(group.interval))
-    rows = store.read(
-        group,
-        None if start is None else start + step,
-        None if end is None else end + step,
-        entity={"symbol": symbol},
-        columns=(TIME_KEY, *CANDLE_COLUMNS),
-    )
-    return CandleArrays.from_frame(rows, group.interval)
+@attrs.frozen
+class CandleHistory:
+    """The stored candles of one symbol; none as long as their group is not applied."""
+
+    store: FeatureStore
+    group: FeatureGroup
+    symbol: str
+
+    def between(self, start: datetime | None = None, end: datetime | None = None) -> CandleArrays:
+        """The stored candles with ``start <= open time < end``."""
+        assert self.group.interval is not None
+        if not is_applied(self.store, self.group):
+            return CandleArrays.none(self.group.interval)
+        step = timedelta(microseconds=step_micros(self.group.interval))
+        rows = self.store.read(
+            self.group,
+            None if start is None else start + step,
+            None if end is None else end + step,
+            entity={"symbol": self.symbol},
+            columns=(TIME_KEY, *CANDLE_COLUMNS),
+        )
+        return CandleArrays.from_frame(rows, self.group.interval)
+
+    def under(self, fetched: CandleArrays) -> Overlay:
+        """Fetched candles, at least one, over all that are stored in their span."""
+        first, after = _span(fetched)
+        return overlay(self.between(first, after), fetched)
+
+    def around(self, candles: CandleArrays, start: datetime, end: datetime) -> CandleArrays:
+        """The candles, at least one, with those stored from ``start`` up to them and from them on up to ``end``."""
+        first, after = _span(candles)
+        return self.between(start, first).followed_by(candles).followed_by(self.between(after, end))
+
+    def newest(self) -> datetime | None:
+        """The open time of the newest stored candle, None if there is none."""
+        return newest(self.store, self.group, self.symbol)
+
+
+def is_applied(store: FeatureStore, group: FeatureGroup) -> bool:
+    """Whether the store has a group of that name and version."""
+    return any(isinstance(d, FeatureGroup) and d.ref == group.ref for d in store.definitions())
+
+
+def newest(store: FeatureStore, group: FeatureGroup, symbol: str) -> datetime | None:
+    """The open time of the newest row of a symbol, None if there is none."""
+    assert group.step is not None
+    if not is_applied(store, group):
+        return None
+    known = store.summary(group, {"symbol": symbol}).end
+    return None if known is None else known - group.step
 
 
 def candle_frame(candles: CandleArrays, symbol: str, group: FeatureGroup) -> pd.DataFrame:
@@ -107,6 +143,10 @@ def joined(ranges: list[Rows]) -> list[Rows]:
         else:
             out.append((start, end))
     return out
+
+
+def _span(candles: CandleArrays) -> Rows:
+    return from_micros(candles.timestamp[0]), from_micros(candles.timestamp[-1] + candles.step)
 
 
 def _differs(stored: CandleArrays, fetched: CandleArrays) -> np.ndarray[Any, np.dtype[np.bool_]]:

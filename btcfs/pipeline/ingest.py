@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from btcfs import catalogue
-from btcfs.definitions import FeatureGroup, Label
+from btcfs.definitions import FeatureGroup
 from btcfs.errors import ConfigError, InsufficientHistory, NotFound
 from btcfs.instants import from_micros, now, to_micros
 from btcfs.pipeline.acceptance import Accepted, accept
@@ -20,18 +20,19 @@ from btcfs.pipeline.candles import CandleArrays
 from btcfs.pipeline.commit import commit
 from btcfs.pipeline.compute import compute_blocks
 from btcfs.pipeline.history import (
+    CandleHistory,
     Overlay,
     Rows,
     candle_frame,
     first_gap,
+    is_applied,
     joined,
-    overlay,
-    stored_candles,
+    newest,
 )
 from btcfs.pipeline.ingest_report import IngestReport, Notice
 from btcfs.pipeline.plan import Plan, plan
 from btcfs.pipeline.preview import preview
-from btcfs.pipeline.standard import Views, candle_group, named, views
+from btcfs.pipeline.standard import candle_group, named
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.sources import CandleRequest, Source
 from btcfs.store import FeatureStore
@@ -86,29 +87,35 @@ class Ingest:
     def plan(self) -> Plan:
         return plan(self.plugins.indicators(), self.interval, self.features or None)
 
+    @property
+    def group_name(self) -> str:
+        return self.group or named("bitcoin_features", self.interval)
+
     @cached_property
     def feature_group(self) -> FeatureGroup:
-        name = self.group or named("bitcoin_features", self.interval)
         count = len(self.plan.features)
-        return self.plan.group(name, self.version, f"{count} features of {self.interval} Bitcoin candles")
+        return self.plan.group(self.group_name, self.version, f"{count} features of {self.interval} Bitcoin candles")
 
     @cached_property
     def candle_group(self) -> FeatureGroup:
         return candle_group(self.interval, self.candles)
 
+    @cached_property
+    def history(self) -> CandleHistory:
+        return CandleHistory(self.store, self.candle_group, self.symbol)
+
+    @property
+    def step(self) -> timedelta:
+        """The length of one candle."""
+        return timedelta(microseconds=self.plan.step)
+
     def historical(self, days: int) -> IngestReport:
         """Ingest the last ``days`` days that the source has closed candles of, fetching the lookback before them too."""
-        step = timedelta(microseconds=self.plan.step)
-        rows = int(timedelta(days=days) / step)
+        rows = timedelta(days=days) // self.step
         if rows < 1:
             raise ConfigError(f"{days} days hold no candle of {self.interval}; ask for more days")
         request = self._request(last=rows + self.plan.segment + self.plan.warmup)
-
-        def wanted(fetched: CandleArrays) -> Rows:
-            end = from_micros(fetched.timestamp[-1]) + step
-            return end - rows * step, end
-
-        return self._run("historical", request, wanted)
+        return self._run("historical", request, lambda fetched: (_end(fetched) - rows * self.step, _end(fetched)))
 
     def daily(self) -> IngestReport:
         """Continue from the newest stored candle: fetch what followed it, fill gaps, recompute what changed.
@@ -125,42 +132,24 @@ class Ingest:
         request = self._request(start=self.plan.first_needed(start), end=end)
         return self._run("backfill", request, lambda fetched: (start, end))
 
-    def create_views(self, label: Label | None = None, version: int = 1) -> Views:
-        """Apply the training view and its inference twin over the stored feature group. NotFound if there is none."""
-        name = self.group or named("bitcoin_features", self.interval)
-        group = catalogue.find_group(self.store.definitions(), name, self.version)
-        made = views(group, label=label or Label(), version=version)
-        stored = self.store.definitions()
-        for view in (made.training, made.inference):
-            catalogue.check_apply(stored, view)
-        if not self.dry_run:
-            self.store.apply(made.training)
-            self.store.apply(made.inference)
-        return made
-
     def _request(
         self, start: datetime | None = None, end: datetime | None = None, last: int | None = None
     ) -> CandleRequest:
         return CandleRequest(self.symbol, self.interval, start=start, end=end, last=last, now=self.now or now())
 
     def _continue(self) -> IngestReport:
-        step = timedelta(microseconds=self.plan.step)
         self._check_definitions()
-        held = self._newest_event_time(self.candle_group)
-        done = self._newest_event_time(self.feature_group)
+        held = self.history.newest()
+        done = newest(self.store, self.feature_group, self.symbol)
         if held is None or done is None:
             raise NotFound(
                 f"{self.feature_group.title} holds nothing of {self.symbol} to continue from; "
                 f"run btcfs ingest historical --days 365 first"
             )
-        watermark = held - step  # open time of the newest stored candle
-        recent = stored_candles(self.store, self.candle_group, self.symbol, self.plan.first_needed(watermark))
-        since = [watermark - OVERLAP * step]
-        gap = first_gap(recent)
-        if gap is not None:
-            since.append(gap)
-        request = self._request(start=min(since))
-        return self._run("daily", request, lambda fetched: (done, from_micros(fetched.timestamp[-1]) + step))
+        gap = first_gap(self.history.between(self.plan.first_needed(held)))
+        start = held - OVERLAP * self.step
+        request = self._request(start=start if gap is None else min(start, gap))
+        return self._run("daily", request, lambda fetched: (done + self.step, _end(fetched)))
 
     def _run(self, mode: str, request: CandleRequest, wanted: Callable[[CandleArrays], Rows]) -> IngestReport:
         with self.store.exclusive():
@@ -171,7 +160,7 @@ class Ingest:
                 return report
             target = wanted(accepted.candles)
             fetched = accepted.candles.since(self.plan.first_needed_micros(to_micros(target[0])))
-            laid = self._overlay(fetched)
+            laid = self.history.under(fetched)
             ranges = self._ranges(target, laid)
             report = attrs.evolve(report, fetched=len(fetched))
             return self._commit(report, laid, ranges, fetched)
@@ -208,33 +197,21 @@ class Ingest:
             validation=accepted.validation.to_dict(),
         )
 
-    def _overlay(self, fetched: CandleArrays) -> Overlay:
-        """The fetched candles over all that are stored in their span."""
-        first, last = from_micros(fetched.timestamp[0]), from_micros(fetched.timestamp[-1] + fetched.step)
-        return overlay(self._stored(first, last), fetched)
-
-    def _stored(self, start: datetime, end: datetime | None) -> CandleArrays:
-        if not self._has(self.candle_group):
-            return CandleArrays.none(self.interval)
-        return stored_candles(self.store, self.candle_group, self.symbol, start, end)
-
     def _ranges(self, wanted: Rows, laid: Overlay) -> list[Rows]:
         """The open times to compute: what was asked for, and what the changed candles reach among stored features."""
         ranges = [wanted]
         span = laid.changed_span
-        if span is not None and self._has(self.feature_group):
+        if span is not None and is_applied(self.store, self.feature_group):
             summary = self.store.summary(self.feature_group, {"symbol": self.symbol})
             if summary.start is not None and summary.end is not None:
-                step = timedelta(microseconds=self.plan.step)
-                first, after = summary.start - step, summary.end
-                reach = self.plan.reach(span[1] - step)
-                ranges.append((max(span[0], first), min(reach, after)))
+                reach = self.plan.reach(span[1] - self.step)
+                ranges.append((max(span[0], summary.start - self.step), min(reach, summary.end)))
         return joined(ranges)
 
     def _commit(self, report: IngestReport, laid: Overlay, ranges: list[Rows], fetched: CandleArrays) -> IngestReport:
         if not ranges:
             return report
-        history = self._around(laid.candles, ranges)
+        history = self.history.around(laid.candles, self.plan.first_needed(ranges[0][0]), ranges[-1][1])
         rows = sum(len(history.between(start, end)) for start, end in ranges)
         if rows and len(history) <= self.plan.lookback:
             raise InsufficientHistory(
@@ -246,9 +223,7 @@ class Ingest:
         frames = self._announced(self._feature_frames(history, ranges, size), rows, size)
         report = self._planned(report, laid, ranges, history, size)
         if self.dry_run:
-            return report.written(
-                preview(self.store, self.feature_group, frames, self.symbol, stored=self._has(self.feature_group))
-            )
+            return report.written(preview(self.store, self.feature_group, frames, self.symbol))
         self.store.apply(self.candle_group)
         self.store.apply(self.feature_group)
         done = commit(self.store, self.feature_group, frames, self.plugins)
@@ -281,13 +256,6 @@ class Ingest:
             warnings=(*report.warnings, *warnings[: bool(warmup)]),
         )
 
-    def _around(self, candles: CandleArrays, ranges: list[Rows]) -> CandleArrays:
-        """The candles with those stored before and after them that the ranges need."""
-        first, last = from_micros(candles.timestamp[0]), from_micros(candles.timestamp[-1] + candles.step)
-        before = self._stored(self.plan.first_needed(ranges[0][0]), first)
-        after = self._stored(last, ranges[-1][1])
-        return before.followed_by(candles).followed_by(after)
-
     def _feature_frames(self, history: CandleArrays, ranges: list[Rows], size: int) -> Iterator[pd.DataFrame]:
         blocks = (block for start, end in ranges for block in compute_blocks(self.plan, history, start, end))
         return batches((block.frame(self.symbol, self.feature_group) for block in blocks if len(block)), size)
@@ -309,11 +277,10 @@ class Ingest:
         for group in (self.candle_group, self.feature_group):
             catalogue.check_apply(stored, group)
 
-    def _has(self, group: FeatureGroup) -> bool:
-        return any(isinstance(d, FeatureGroup) and d.ref == group.ref for d in self.store.definitions())
 
-    def _newest_event_time(self, group: FeatureGroup) -> datetime | None:
-        return self.store.summary(group, {"symbol": self.symbol}).end if self._has(group) else None
+def _end(candles: CandleArrays) -> datetime:
+    """The open time that would follow the last candle."""
+    return from_micros(candles.timestamp[-1] + candles.step)
 
 
 def _described(request: CandleRequest) -> str:

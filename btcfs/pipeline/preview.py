@@ -9,16 +9,13 @@ import pandas as pd
 
 from btcfs.definitions import TIME_KEY, FeatureGroup
 from btcfs.frames import micros
+from btcfs.pipeline.history import is_applied
 from btcfs.store import FeatureStore, WriteReport
 
 
-def preview(
-    store: FeatureStore, group: FeatureGroup, frames: Iterable[pd.DataFrame], symbol: str, *, stored: bool
-) -> WriteReport:
-    """The counts that writing these ascending frames of one symbol's float64 features would report.
-
-    ``stored`` says whether the group is in the store at all. Nothing is written.
-    """
+def preview(store: FeatureStore, group: FeatureGroup, frames: Iterable[pd.DataFrame], symbol: str) -> WriteReport:
+    """The counts that writing these ascending frames of one symbol's float64 features would report; nothing is written."""
+    stored = is_applied(store, group)
     inserted = updated = unchanged = 0
     for frame in frames:
         known = _known(store, group, frame, symbol) if stored else None

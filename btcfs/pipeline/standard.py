@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from btcfs import catalogue
 from btcfs.definitions import Feature, FeatureGroup, FeatureView, Label
+from btcfs.store import FeatureStore
 
 DEFAULT_INTERVAL = "1d"
 
@@ -60,3 +62,20 @@ def views(group: FeatureGroup, *, label: Label, version: int = 1) -> Views:
         description=f"For inference: {common}, no label.",
     )
     return Views(training, inference)
+
+
+def create_views(
+    store: FeatureStore, group: FeatureGroup, label: Label, *, version: int = 1, dry_run: bool = False
+) -> Views:
+    """Apply the standard views over a stored group, or only check that it could be done.
+
+    DefinitionError, with the differences, if other views of these names and version are stored.
+    """
+    made = views(group, label=label, version=version)
+    stored = store.definitions()
+    for view in (made.training, made.inference):
+        catalogue.check_apply(stored, view)
+    if not dry_run:
+        store.apply(made.training)
+        store.apply(made.inference)
+    return made

@@ -104,7 +104,7 @@ class Verification:
         summary = self.store.summary(self.group, {"symbol": self.symbol})
         assert summary.end is not None
         step = timedelta(microseconds=self.plan.step)
-        behind = (self.now - summary.end) // step
+        behind = max(0, (self.now - summary.end) // step)
         text = f"The newest row was known at {summary.end:%Y-%m-%d %H:%M} UTC, {behind:,} closed candles ago"
         return Check("freshness", "ok" if behind < 1 else "warning", text, "" if behind < 1 else "btcfs ingest daily")
 
