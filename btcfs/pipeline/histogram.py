@@ -19,7 +19,7 @@ class Histogram:
     """Counts per bin. With finite ``bounds``: 50 equal bins between them, values outside in the outer ones.
 
     Otherwise the bins are dyadic, ``[2^e (1 + k/16), 2^e (1 + (k+1)/16))`` and their mirror images,
-    at most 6.25 % wide; zero has a bin of its own.
+    at most 6.25 % wide; the one at zero ends at 1.4e-309.
     """
 
     bounds: tuple[float, float] | None = None
@@ -49,7 +49,5 @@ class Histogram:
             low, high = self.bounds
             width = (high - low) / BINS_WITHIN_BOUNDS
             return low + index * width, low + (index + 1) * width
-        if index == 0:
-            return 0.0, 0.0
         near, far = np.array([index << _SHIFT, (index + 1) << _SHIFT], dtype=np.uint64).view(np.float64)
-        return (float(near), float(far)) if near > 0 else (float(far), float(near))
+        return (float(near), float(far)) if far > 0 else (float(far), float(near))
