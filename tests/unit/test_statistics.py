@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ def test_histogram_counts_every_value_once_between_fixed_edges(group: FeatureGro
         assert ((known >= low) & (known < high)).sum() == count
     other = json.loads(profiled(group, rows(500, seed=2), 500).loc["price", "histogram"])
     edges = sorted({(low, high) for low, high, _ in bins + other})
-    assert all(first[1] <= second[0] for first, second in zip(edges, edges[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(edges))
 
 
 @pytest.mark.parametrize("values", [[0.0, -0.0], [-3.5, -3.4999, 3.5], [1e-300, 5e-324], [-1e300, 1e300]])
