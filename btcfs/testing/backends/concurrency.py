@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 from typing import Any
 
 import pandas as pd
 
+from btcfs.errors import StoreBusy
 from btcfs.store import Capability, FeatureStore
 from btcfs.testing.backends.comparing import assert_same, vector
 from btcfs.testing.backends.examples import candle_group, candles, put, view_of
-from btcfs.testing.backends.kit import Kit, needs
+from btcfs.testing.backends.kit import Kit, OpenStore, needs
 
 COMMITS = 8
 
@@ -90,6 +91,27 @@ class ConcurrencyLaws(Kit):
         write(0)
         for values in watched(store, lambda: vector(store, view, symbol="BTC-USD").values.tolist(), write):
             assert len(set(values)) == 1
+
+    @needs()
+    def test_exclusive_keeps_other_writers_out(self, store: FeatureStore, open_store: OpenStore) -> None:
+        """In an exclusive block, which may nest, its thread writes, and no other thread or store commits until it ends."""
+        group = candle_group("a")
+        frame = candles(group, 3)
+        put(store, group, frame.iloc[:1])
+        with open_store() as other, ThreadPoolExecutor(2) as pool:
+            with store.exclusive():
+                with store.exclusive():
+                    store.write(group, frame.iloc[:2])
+                blocked = [pool.submit(each.write, group, frame.assign(a=n)) for n, each in enumerate((store, other))]
+                wait(blocked, timeout=0.2)
+                assert store.summary(group).rows == 2
+                inside = store.write(group, frame.iloc[:2])
+            errors = [future.exception() for future in blocked]
+            after = [future.result() for future, error in zip(blocked, errors, strict=True) if error is None]
+
+        assert inside.unchanged == 2
+        assert all(error is None or isinstance(error, StoreBusy) for error in errors)
+        assert sorted(report.inserted for report in after) in ([], [1], [0, 1])
 
     @needs(Capability.SCAN)
     def test_writers_lose_nothing(self, store: FeatureStore) -> None:

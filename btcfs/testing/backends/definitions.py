@@ -156,8 +156,10 @@ class DefinitionLaws(Kit):
         stem = unique("x")
         groups = [candle_group(name=f"{stem}_{letter}", version=v) for letter in "ba" for v in (10, 2, 1)]
         views = [view_of(groups[0], name=f"{stem}_{letter}") for letter in "dc"]
-        for definition in (*groups, *views):
-            store.apply(definition)
+        for group in groups:
+            store.apply(group)
+        for view in views:
+            store.apply(view)
 
         mine = [(d.name[-1], d.version) for d in store.definitions() if d.name.startswith(stem)]
         assert mine == [("a", 1), ("a", 2), ("a", 10), ("b", 1), ("b", 2), ("b", 10), ("c", 1), ("d", 1)]

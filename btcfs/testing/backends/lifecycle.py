@@ -24,6 +24,10 @@ def calls(store: FeatureStore) -> dict[str, tuple[Capability | None, Callable[[]
         store.apply(group)
         store.apply(view)
 
+    def exclusive() -> None:
+        with store.exclusive():
+            store.definitions()
+
     return {
         "apply": (Capability.WRITE, apply),
         "write": (Capability.WRITE, lambda: store.write(group, candles(group, 2))),
@@ -34,6 +38,7 @@ def calls(store: FeatureStore) -> dict[str, tuple[Capability | None, Callable[[]
         "vectors": (Capability.ONLINE, lambda: store.get_online_features(view, [{"symbol": "BTC-USD"}])),
         "read as of": (Capability.TIME_TRAVEL, lambda: store.read(group, as_of=START)),
         "join as of": (Capability.TIME_TRAVEL, lambda: store.get_historical_features(view, spine, as_of=START)),
+        "exclusive": (Capability.WRITE, exclusive),
         "delete": (Capability.DELETE, lambda: store.delete(view)),
     }
 
