@@ -20,7 +20,8 @@ _PANDAS = {"float64": "float64", "int64": "int64", "bool": "bool", "string": "ob
 def conform(group: FeatureGroup, rows: pd.DataFrame, *, at: datetime | None = None) -> pd.DataFrame:
     """The same rows with exactly the group's columns, order and types, on a fresh range index.
 
-    The input is not changed. A missing event time is filled in where the group has an interval.
+    The input is not changed; numbers are not copied where their type fits, so the result is for
+    reading only. A missing event time is filled in where the group has an interval.
     Timestamps come out as ``datetime64[us, UTC]``, strings as objects with None for missing.
     SchemaError, naming the column and a value, for a missing or unknown column, another type,
     a lossy cast, a naive time, an infinite or forbidden missing value, a repeated key, a time off
@@ -118,7 +119,8 @@ def _with_event_time(group: FeatureGroup, rows: pd.DataFrame) -> pd.DataFrame:
     step = group.step
     if step is None or group.event_time in rows.columns or TIME_KEY not in rows.columns:
         return rows
-    return rows.assign(**{group.event_time: _timestamps(group, rows[TIME_KEY]) + step})
+    # As an array: a series would be aligned with the index of the rows, which says nothing here.
+    return rows.assign(**{group.event_time: (_timestamps(group, rows[TIME_KEY]) + step).array})
 
 
 def _cast(group: FeatureGroup, name: str, column: pd.Series) -> Any:
