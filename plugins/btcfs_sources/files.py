@@ -88,7 +88,7 @@ class _Walk:
         rows = 0
         for batch in self.table.batches(list(dict.fromkeys(columns.values()))):
             named = {ours: batch.column(batch.schema.get_field_index(theirs)) for ours, theirs in columns.items()}
-            yield self._frame(named, lambda row, rows=rows: self.table.where(rows + row))  # type: ignore[misc]
+            yield self._frame(named, lambda row, rows=rows: self.table.where(rows + row))
             rows += batch.num_rows
         if rows == 0:
             raise SchemaError(f"{self.source.path} has a header but no candle")
