@@ -106,7 +106,8 @@ class Fetched:
 class Source(Protocol):
     """Somewhere candles come from."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def fetch(self, request: CandleRequest) -> Fetched:
         """The candles asked for, forming ones left out and counted.

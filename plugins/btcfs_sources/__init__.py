@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from btcfs.hookspecs import hookimpl
 from btcfs.sources import Source, SourceKind
@@ -49,14 +48,11 @@ def open_exchange(
     backoff: float = 0.5,
     page: int = 1000,
     timeout: float = 20.0,
-    **settings: Any,
 ) -> Source:
     """Any exchange that ccxt knows; needs the extra ``exchange``. The options are those of ``exchange.ExchangeSource``."""
     from btcfs_sources.exchange import ExchangeSource
 
-    return ExchangeSource(
-        exchange, base_url=base_url, attempts=attempts, backoff=backoff, page=page, timeout=timeout, settings=settings
-    )
+    return ExchangeSource(exchange, base_url=base_url, attempts=attempts, backoff=backoff, page=page, timeout=timeout)
 
 
 @hookimpl

@@ -79,7 +79,7 @@ def border(market: Market, block: int) -> float:
     """The logarithm of the price where a block begins."""
     length = block_size(market.step) * market.step / _YEAR
     span = 1 << max(1, math.ceil(math.log2(2 * LAST_INSTANT / _YEAR / length)))
-    at_low, at_high = (_SPREAD * _normals(market.key, 1, np.array([0, span]))).tolist()
+    at_low, at_high = map(float, _SPREAD * _normals(market.key, 1, np.array([0, span])))
     if block in (0, span):
         return _LEVEL + (at_low if block == 0 else at_high)
     middles = _halvings(block, span)
@@ -142,4 +142,4 @@ def _mix(words: Words) -> Words:
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    return np.asarray(words ^ (words >> np.uint64(31)))
