@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 STREAM_ROWS = 65_536
+# Segments need nothing of each other, and TA-Lib and numpy let go of the interpreter while they compute.
+THREADS = 2
+PARALLEL_SEGMENTS = 4
 
 
 @attrs.frozen(eq=False)
@@ -128,34 +132,54 @@ def _between(candles: CandleArrays, start: datetime | None, end: datetime | None
     return first, max(first, last)
 
 
-def evaluate(nodes: Sequence[Node], columns: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """All columns that the nodes fill, after the candle columns given, in one pass from their first row.
+def evaluate(nodes: Sequence[Node], columns: Sequence[np.ndarray[Any, Any]]) -> Iterator[tuple[int, Floats]]:
+    """Each column that the nodes fill, with its number, computed in one pass from the candle columns' first row.
 
-    DefinitionError if an indicator returns anything but float64 arrays of its input's length.
+    A column is let go once nobody needs it, so that the next one is computed in the memory that the
+    processor still holds. DefinitionError if an indicator returns anything but float64 arrays of
+    its input's length.
     """
-    filled = list(columns)
     rows = len(columns[0])
+    filled: dict[int, np.ndarray[Any, Any]] = dict(enumerate(columns))
+    shared = {index for node in nodes for index in node.reads}
     for node in nodes:
-        skip = node.skip
-        if rows <= skip:
-            filled += [np.full(rows, np.nan) for _ in node.fills]
-            continue
-        inputs = [filled[index][skip:] for index in node.reads] if skip else [filled[index] for index in node.reads]
-        for output in _checked(node.indicator, node.indicator.compute(inputs), rows - skip):
-            if skip:
-                output = np.concatenate((np.full(skip, np.nan), output))
-            output.flags.writeable = False
-            filled.append(output)
-    return filled
+        for index, output in zip(node.fills, _outputs(node, filled, rows), strict=True):
+            if index in shared:
+                output.flags.writeable = False
+                filled[index] = output
+            yield index, output
+
+
+def _outputs(node: Node, filled: Mapping[int, np.ndarray[Any, Any]], rows: int) -> Sequence[Floats]:
+    skip = node.skip
+    if rows <= skip:
+        return [np.full(rows, np.nan) for _ in node.fills]
+    outputs = _checked(
+        node.indicator, node.indicator.compute([filled[index][skip:] for index in node.reads]), rows - skip
+    )
+    if skip:
+        outputs = tuple(np.concatenate((np.full(skip, np.nan), output)) for output in outputs)
+    return outputs
 
 
 def _rows(plan: Plan, candles: CandleArrays, first: int, last: int) -> FeatureBlock:
     out = np.empty((len(plan.features), last - first))
-    for start, stop in _segments(plan, candles.timestamp, first, last):
+    places = {column: out[row] for row, column in enumerate(plan.columns)}
+
+    def fill(segment: tuple[int, int]) -> None:
+        start, stop = segment
         since = int(np.searchsorted(candles.timestamp, plan.first_needed_micros(int(candles.timestamp[start]))))
-        filled = evaluate(plan.nodes, [column[since:stop] for column in candles.columns])
-        for row, column in enumerate(plan.columns):
-            out[row, start - first : stop - first] = filled[column][start - since :]
+        for column, values in evaluate(plan.nodes, [column[since:stop] for column in candles.columns]):
+            if column in places:
+                places[column][start - first : stop - first] = values[start - since :]
+
+    segments = list(_segments(plan, candles.timestamp, first, last))
+    if len(segments) < PARALLEL_SEGMENTS:
+        for segment in segments:
+            fill(segment)
+    else:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(fill, segments))
     return FeatureBlock(candles.timestamp[first:last], plan.feature_names, tuple(out), candles.step)
 
 

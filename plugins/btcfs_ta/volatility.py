@@ -12,6 +12,7 @@ from btcfs.indicators import Indicator, Memory, Output, indicator
 from btcfs_ta.engine import SIMPLE, talib_version
 from btcfs_ta.returns import log_return
 from btcfs_ta.trend import wilder_settling
+from btcfs_ta.windows import ratio
 
 if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -37,10 +38,7 @@ def bollinger(close: Floats, *, period: int = 20, deviations: float = 2.0) -> tu
     """Bollinger bands around the simple moving average, with the population's standard deviation."""
     upper, middle, lower = talib.BBANDS(close, period, deviations, deviations, SIMPLE)
     distance = upper - lower
-    flat = distance == 0.0
-    percent = (close - lower) / np.where(flat, 1.0, distance)
-    percent[flat] = 0.5
-    return upper, lower, distance / middle, percent
+    return upper, lower, distance / middle, ratio(close - lower, distance, otherwise=0.5)
 
 
 @indicator(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from btcfs.indicators import Indicator, indicator
-from btcfs_ta.windows import window_sum
+from btcfs_ta.windows import ratio, window_sum
 
 if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -41,10 +41,7 @@ def _mean(period: int) -> Mapping[str, Indicator]:
 @indicator(unit="ratio", requires=_mean, source=_MURPHY)
 def volume_ratio(volume: Floats, mean: Floats, *, period: int = 20) -> Floats:
     """Volume as a multiple of its moving average; 1 where the whole window has none."""
-    silent = mean == 0.0
-    ratio = volume / np.where(silent, 1.0, mean)
-    ratio[silent] = 1.0
-    return ratio
+    return ratio(volume, mean, otherwise=1.0)
 
 
 @indicator(unit="USD", price_degree=1, lookback=lambda period: period - 1, source=_BERKOWITZ)
@@ -52,7 +49,4 @@ def vwap(high: Floats, low: Floats, close: Floats, volume: Floats, *, period: in
     """Volume-weighted average of the typical price over the window; the close where the whole window has no volume."""
     traded = window_sum(volume, period)
     weighted = window_sum((high + low + close) / 3.0 * volume, period)
-    silent = traded == 0.0
-    average = weighted / np.where(silent, 1.0, traded)
-    average[silent] = close[silent]
-    return average
+    return ratio(weighted, traded, otherwise=close)

@@ -1,4 +1,4 @@
-"""Sums over moving windows that depend on the window's rows alone."""
+"""Sums over moving windows that depend on the window's rows alone, and ratios of them."""
 
 from __future__ import annotations
 
@@ -32,4 +32,13 @@ def window_sum(values: Floats, period: int) -> Floats:
             break
         doubled, width = doubled[width:] + doubled[:-width], 2 * width
     out[period - 1 :] = total
+    return out
+
+
+def ratio(numerator: Floats, denominator: Floats, otherwise: Floats | float) -> Floats:
+    """``numerator / denominator``, and ``otherwise`` where the denominator is exactly 0."""
+    if denominator.all():
+        return numerator / denominator
+    out = np.array(np.broadcast_to(otherwise, denominator.shape))
+    np.divide(numerator, denominator, out=out, where=denominator != 0.0)
     return out
