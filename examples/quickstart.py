@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from btcfs import connect
+from btcfs import Label, connect
 from btcfs.connection import open_source
 from btcfs.pipeline.ingest import Ingest
+from btcfs.pipeline.standard import create_views
 from btcfs.plugins import installed_plugins
 
 
@@ -16,7 +17,7 @@ def main(folder: Path) -> None:
     with connect("duckdb", path=folder) as store:
         ingest = Ingest(store, source)
         report = ingest.historical(days=365)
-        views = ingest.create_views()
+        views = create_views(store, ingest.feature_group, Label())
         print(f"{report.fetched} candles fetched, {report.inserted} rows of {report.features} features inserted")
 
         again = ingest.daily()
