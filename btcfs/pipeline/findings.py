@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 import numpy as np
 
-from btcfs.instants import from_micros
+from btcfs.instants import UTC, from_micros, to_micros
 from btcfs.pipeline.rules import Ints, Mask, Severity
 
 SPANS_KEPT = 100
 EXAMPLES_KEPT = 5
+_EARLIEST, _LATEST = (to_micros(instant.replace(tzinfo=UTC)) for instant in (datetime.min, datetime.max))
 
 
 @attrs.frozen
@@ -157,10 +158,15 @@ class Tally:
             self._last = self._spans[-1] if fresh <= room else [int(column[-1]) for column in runs]
 
     def finding(self) -> Finding:
-        spans = tuple(Span(from_micros(first), from_micros(last), rows) for first, last, rows in self._spans)
+        spans = tuple(Span(nearest(first), nearest(last), rows) for first, last, rows in self._spans)
         return Finding(
             self.rule, self.severity, self.description, self.count, spans, self.span_count, tuple(self.examples)
         )
+
+
+def nearest(micros: int) -> datetime:
+    """The instant, or the nearest that a datetime can be: a broken row may claim any time, or none."""
+    return from_micros(min(max(micros, _EARLIEST), _LATEST))
 
 
 def refusal(report: ValidationReport, problems: Sequence[Finding]) -> str:

@@ -14,7 +14,7 @@ from btcfs.definitions import parse_interval
 from btcfs.errors import SchemaError
 from btcfs.instants import from_micros, to_micros
 from btcfs.instants import now as present
-from btcfs.pipeline.findings import EXAMPLES_KEPT, Tally, ValidationReport, refusal
+from btcfs.pipeline.findings import EXAMPLES_KEPT, Tally, ValidationReport, nearest, refusal
 from btcfs.pipeline.rows import NO_TIME, QUOTE, Rows, joined, no_rows, read_rows
 from btcfs.pipeline.rules import (
     CONFLICT,
@@ -251,7 +251,7 @@ class Validator:
     def _example(self, rule: Rule, time: int, values: Mapping[str, Any]) -> None:
         examples = self._tally(rule).examples
         if len(examples) < EXAMPLES_KEPT:
-            examples.append(f"{from_micros(time).isoformat()}: {_told(rule, values)}")
+            examples.append(f"{nearest(time).isoformat()}: {_told(rule, values)}")
 
     def _tally(self, rule: Rule) -> Tally:
         return self._tallies.setdefault(rule.name, Tally(rule.name, rule.severity, rule.description, self._step))

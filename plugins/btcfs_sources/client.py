@@ -18,6 +18,7 @@ from btcfs.errors import AuthError, ConfigError, StoreUnavailable
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 60.0
+_NOT_ASKED = object()
 
 
 @attrs.define
@@ -53,7 +54,7 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
     def _answer(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        self.exchange.last_json_response = None
+        self.exchange.last_json_response = _NOT_ASKED
         answer = method(*arguments)
         # ccxt takes a body that is no JSON, such as a maintenance page with status 200, for an empty answer.
         if self.exchange.last_json_response is None:
@@ -91,6 +92,13 @@ def open_client(name: str, base_url: str | None, attempts: int, backoff: float, 
     if base_url is not None:
         exchange.urls["api"] = _moved(exchange.urls["api"], base_url)
     return Client(name, exchange, ccxt, attempts, backoff)
+
+
+def page_limit(client: Client, symbol: str) -> int | None:
+    """How many candles the exchange gives at once, as far as ccxt knows."""
+    told = getattr(client.exchange, "feature_value", None)  # an older ccxt does not tell
+    limit = told(symbol, "fetchOHLCV", "limit") if told is not None else None
+    return None if limit is None else int(limit)
 
 
 def near(name: str, known: Sequence[str]) -> str:

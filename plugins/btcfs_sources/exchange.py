@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from btcfs.frames import from_micros_array
 from btcfs.instants import from_micros, to_micros
 from btcfs.pipeline.spacing import Spacing
 from btcfs.sources import CandleRequest, Fetched, SourceReport
-from btcfs_sources.client import Client, near, open_client
+from btcfs_sources.client import Client, near, open_client, page_limit
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -23,7 +23,7 @@ _FRAME_ROWS = 100_000
 _NAMES = ("open", "high", "low", "close", "volume")
 
 
-@attrs.frozen
+@attrs.define
 class ExchangeSource:
     """The public candles of one exchange.
 
@@ -39,6 +39,7 @@ class ExchangeSource:
     page: int = 1000
     timeout: float = 20.0
     name: str = attrs.field(default="exchange", init=False)
+    _client: Client | None = attrs.field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.attempts < 1 or self.page < 1 or self.timeout <= 0 or self.backoff < 0:
@@ -53,12 +54,14 @@ class ExchangeSource:
         """
         if request.start is None and request.last is None:
             raise ConfigError("an exchange has no known beginning: ask for a start, or for the last so many candles")
-        client = open_client(self.exchange, self.base_url, self.attempts, self.backoff, self.timeout)
-        report = SourceReport("exchange", layout=self.exchange)
+        if self._client is None:
+            self._client = open_client(self.exchange, self.base_url, self.attempts, self.backoff, self.timeout)
+        client = self._client
+        client.retries = 0
         symbol = self._market(client, request)
-        report.retries = client.retries
-        walk = _Walk(client, request.settled(), symbol, self.page, report)
-        return Fetched(walk, report)
+        page = min(self.page, page_limit(client, symbol) or self.page)
+        walk = _Walk(client, request.settled(), symbol, page, SourceReport("exchange", layout=self.exchange))
+        return Fetched(walk, walk.report)
 
     def _market(self, client: Client, request: CandleRequest) -> str:
         markets = client.ask(client.exchange.load_markets)
@@ -109,20 +112,22 @@ class _Walk:
             start = -(-to_micros(self.request.start) // 1000)
             yield from self._in_frames(self._pages(start, stop))
             return
-        wanted = self.request.last
-        start = stop - wanted * step
-        rows = list(self._pages(start, stop))
-        while (lacking := wanted - len(np.unique(_joined(rows)[:, 0]))) > 0:
-            earlier = list(self._pages(start - (lacking + 1) * step, start))
-            if not earlier:
-                self.report.notes.append(f"{self.client.name} has {wanted - lacking} of the {wanted} candles asked for")
-                break
-            rows, start = earlier + rows, start - (lacking + 1) * step
-        everything = _joined(rows)
-        times = np.unique(everything[:, 0])
-        chosen = everything[everything[:, 0] >= times[-wanted:][0]] if len(times) else everything
-        self.report.outside += len(everything) - len(chosen)
-        yield from self._in_frames(iter([chosen]))
+        yield from self._in_frames(iter([self._newest(self.request.last, stop, step)]))
+
+    def _newest(self, count: int, stop: int, step: int) -> Numbers:
+        """The candles of the newest so many open times before ``stop``, which may be far apart in a thin market."""
+        start = stop - (count + 1) * step
+        rows = _joined(self._pages(start, stop))
+        while (found := len(np.unique(rows[:, 0]))) < count:
+            start, later = start - max(count - found, self.page) * step, start
+            earlier = _joined(self._pages(start, later))
+            if len(earlier) == 0:
+                self.report.notes.append(f"{self.client.name} has {found} of the {count} candles asked for")
+                return rows
+            rows = _joined([earlier, rows])
+        first = np.unique(rows[:, 0])[-count]
+        self.report.outside += int((rows[:, 0] < first).sum())
+        return rows[rows[:, 0] >= first]
 
     def _stop(self) -> int:
         """The end of the open times to ask for, in milliseconds: the end asked, but not beyond the present."""
@@ -133,7 +138,7 @@ class _Walk:
         """The closed candles that open in ``[start, stop)``, in milliseconds, oldest first, one page at a time."""
         step = self.request.step_micros // 1000
         closed_by = to_micros(self.request.now) // 1000  # type: ignore[arg-type]  # settled
-        cursor, first = start, True
+        cursor, first = start, self.request.last is None
         while cursor < stop:
             method = self.client.exchange.fetch_ohlcv
             answer = self.client.ask(method, self.symbol, self.request.interval, cursor, self.page)
@@ -169,7 +174,7 @@ class _Walk:
             yield _joined(waiting)
 
 
-def _joined(pages: list[Numbers]) -> Numbers:
+def _joined(pages: Iterable[Numbers]) -> Numbers:
     return np.concatenate([np.zeros((0, 6)), *pages])
 
 
