@@ -17,7 +17,9 @@ COUNT = 120
 spoils = st.lists(
     st.tuples(
         st.integers(0, COUNT - 1),
-        st.sampled_from(["drop", "repeat", "conflict", "swap", "zero", "negative", "nan", "late", "copy", "jump", "back"]),
+        st.sampled_from(
+            ["drop", "repeat", "conflict", "swap", "zero", "negative", "nan", "late", "copy", "jump", "back"]
+        ),
     ),
     max_size=12,
 )
