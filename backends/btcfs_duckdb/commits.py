@@ -1,0 +1,235 @@
+"""Writing the offline tables: what is new, what replaces, what is the same, in one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+
+from btcfs import frames
+from btcfs.definitions import TIME_KEY, FeatureGroup
+from btcfs.errors import SchemaError
+from btcfs.instants import from_micros, now, to_micros
+from btcfs.keys import show_key
+from btcfs.store import WriteReport
+from btcfs_duckdb.engine import Meta
+from btcfs_duckdb.schema import current, instant, listed, numbers, quoted, superseded, to_arrow
+
+_SEEN = "_seen"
+BATCH = 131_072  # rows compared at once: more would need more memory and be no faster
+
+
+@attrs.define
+class Tally:
+    """What one write has done so far, in rows; times in microseconds."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    start: int | None = None
+    end: int | None = None
+
+    @property
+    def changed(self) -> int:
+        return self.inserted + self.updated
+
+    def saw(self, event_times: np.ndarray[Any, Any]) -> None:
+        if len(event_times):
+            low, high = int(event_times.min()), int(event_times.max())
+            self.start = low if self.start is None else min(self.start, low)
+            self.end = high if self.end is None else max(self.end, high)
+
+
+class Commit:
+    """One write to the current and superseded tables of a group, inside an open transaction."""
+
+    def __init__(self, connection: Any, group: FeatureGroup, before: Meta, *, streamed: bool) -> None:
+        self._connection = connection
+        self._group = group
+        self._before = before
+        self._streamed = streamed
+        self.seq = before.seq + 1
+        self.tally = Tally()
+        self._remembers = False
+
+    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pa.Table]:
+        """Find out which rows of a conformed frame are new or changed; give those, also as Arrow.
+
+        Rows that they replace are moved to the superseded table. SchemaError for a key that an
+        earlier frame of the stream held.
+        """
+        group, tally = self._group, self.tally
+        tally.saw(frames.micros(frame[group.event_time]))
+        incoming = to_arrow(group, frame)
+        held = self._held(frame, incoming)
+        if not len(held):
+            tally.inserted += len(frame)
+            return frame, incoming
+        rows, same = self._compared(incoming, held)
+        self._supersede(frame, rows[~same][:, 1])
+        wanted = np.ones(len(frame), dtype=bool)
+        wanted[rows[same][:, 0]] = False
+        tally.inserted += len(frame) - len(rows)
+        tally.updated += int((~same).sum())
+        tally.unchanged += int(same.sum())
+        if self._streamed and same.any():
+            self._remember(incoming.filter(~wanted))
+        if wanted.all():
+            return frame, incoming
+        return frame[wanted].reset_index(drop=True), incoming.filter(wanted)
+
+    def insert(self, rows: pa.Table) -> None:
+        """Append rows that ``add`` gave."""
+        if rows.num_rows:
+            with _registered(self._connection, "_rows", rows):
+                names = listed(self._group.columns)
+                self._connection.execute(
+                    f"INSERT INTO {current(self._group)} ({names}, _seq) SELECT {names}, {self.seq} FROM _rows"
+                )
+
+    def report(self) -> WriteReport:
+        """Record the commit, if anything changed, and say what it did."""
+        tally, group = self.tally, self._group
+        start, end = (None if t is None else from_micros(t) for t in (tally.start, tally.end))
+        report = WriteReport(
+            *group.ref, tally.inserted, tally.updated, tally.unchanged, start=start, end=end
+        )
+        if not tally.changed:
+            return report
+        # A clock may stand still or step back; knowledge time may not.
+        at = max(to_micros(now()), self._before.committed_at + 1)
+        commit_id = f"{self.seq:012d}-{uuid.uuid4().hex[:8]}"
+        self._connection.execute(
+            f"INSERT INTO commits VALUES (?, ?, {instant(at)}, ?, ?, ?, ?, ?, {instant(tally.start or 0)}, "
+            f"{instant(tally.end or 0)})",
+            [self.seq, commit_id, *group.ref, tally.inserted, tally.updated, tally.unchanged],
+        )
+        self._connection.execute(f"UPDATE meta SET seq = {self.seq}, committed_at = {instant(at)}")
+        return attrs.evolve(report, commit_id=commit_id, committed_at=from_micros(at))
+
+    def _held(self, frame: pd.DataFrame, incoming: pa.Table) -> np.ndarray[Any, Any]:
+        """(row of the frame, row id in the table) of each key that is there already, in frame order."""
+        group = self._group
+        keys = incoming.select(list(group.primary_key)).append_column("_row", pa.array(np.arange(len(frame))))
+        match = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in group.primary_key)
+        with _registered(self._connection, "_keys", keys):
+            found = self._connection.sql(
+                f"SELECT i._row, t.rowid AS _id, t._seq FROM {current(group)} t JOIN _keys i ON {match} "
+                f"WHERE {self._range(frame, 't.')} ORDER BY i._row"
+            ).to_arrow_table()
+            again = [found.filter(pa.compute.equal(found.column("_seq"), self.seq)).column("_row")]
+            if self._remembers:
+                query = f"SELECT i._row FROM {_SEEN} t JOIN _keys i ON {match} WHERE {self._range(frame, 't.')}"
+                again.append(self._connection.sql(query).to_arrow_table().column("_row"))
+        repeated = [row for column in again for row in column.to_pylist()]
+        if repeated:
+            raise self._repeated(frame, min(repeated))
+        return np.stack([numbers(found.column("_row")), numbers(found.column("_id"))], axis=1)
+
+    def _compared(self, incoming: pa.Table, held: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
+        """The held rows, in some order, and whether each has the content that comes in."""
+        parts = [self._compared_part(incoming, held[at : at + BATCH]) for at in range(0, len(held), BATCH)]
+        return np.concatenate([rows for rows, _ in parts]), np.concatenate([same for _, same in parts])
+
+    def _compared_part(self, incoming: pa.Table, held: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
+        group = self._group
+        names = (group.event_time, *group.feature_names)
+        with _registered(self._connection, "_held", pa.table({"_row": held[:, 0], "_id": held[:, 1]})):
+            old = self._connection.sql(
+                f"SELECT h._row, h._id, {listed(names, 't')} FROM {current(group)} t JOIN _held h ON t.rowid = h._id "
+                f"WHERE t.rowid BETWEEN {held[:, 1].min()} AND {held[:, 1].max()}"
+            ).to_arrow_table()
+        rows = np.stack([numbers(old.column("_row")), numbers(old.column("_id"))], axis=1)
+        new = incoming.select(list(names)).take(pa.array(rows[:, 0]))
+        same = np.ones(len(rows), dtype=bool)
+        for name in names:
+            same &= _same_bits(old.column(name), new.column(name))
+        return rows, same
+
+    def _supersede(self, frame: pd.DataFrame, ids: np.ndarray[Any, Any]) -> None:
+        if not len(ids):
+            return
+        group = self._group
+        names = listed(group.columns)
+        chosen = f"{self._range(frame, '')} AND rowid IN (SELECT _id FROM _gone)"
+        with _registered(self._connection, "_gone", pa.table({"_id": ids})):
+            self._connection.execute(
+                f"INSERT INTO {superseded(group)} ({names}, _seq, _seq_end) "
+                f"SELECT {names}, _seq, {self.seq} FROM {current(group)} WHERE {chosen}"
+            )
+            self._connection.execute(f"DELETE FROM {current(group)} WHERE {chosen}")
+
+    def _remember(self, rows: pa.Table) -> None:
+        """Keep the keys of rows left alone: no table shows that this stream held them."""
+        if not self._remembers:
+            columns = ", ".join(f"{quoted(name)} {_key_type(name)}" for name in self._group.primary_key)
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {_SEEN} ({columns})")
+            self._remembers = True
+        with _registered(self._connection, "_rows", rows):
+            names = listed(self._group.primary_key)
+            self._connection.execute(f"INSERT INTO {_SEEN} ({names}) SELECT {names} FROM _rows")
+
+    def _range(self, frame: pd.DataFrame, prefix: str) -> str:
+        """A condition by which DuckDB skips what lies outside the time keys of a frame."""
+        if not self._group.has_time_key or not len(frame):
+            return "true"
+        times = frames.micros(frame[TIME_KEY])
+        return f"{prefix}{quoted(TIME_KEY)} BETWEEN {instant(times.min())} AND {instant(times.max())}"
+
+    def _repeated(self, frame: pd.DataFrame, row: int) -> SchemaError:
+        group = self._group
+        entity = tuple(frame[name].iloc[row] for name in group.entity)
+        time = to_micros(frame[TIME_KEY].iloc[row].to_pydatetime()) if group.has_time_key else None
+        key = ", ".join(f"{name}={value}" for name, value in show_key(group, entity, time).items())
+        return SchemaError(f"{group.title}: the key {{{key}}} stands in two frames of one write; a write holds each once")
+
+
+def undo(connection: Any, group: FeatureGroup, before: Meta) -> None:
+    """Take back the newest commit, of which nobody was told yet."""
+    seq, names = before.seq + 1, listed(group.columns)
+    for statement in (
+        "BEGIN TRANSACTION",
+        f"DELETE FROM {current(group)} WHERE _seq = {seq}",
+        f"INSERT INTO {current(group)} ({names}, _seq) "
+        f"SELECT {names}, _seq FROM {superseded(group)} WHERE _seq_end = {seq}",
+        f"DELETE FROM {superseded(group)} WHERE _seq_end = {seq}",
+        f"DELETE FROM commits WHERE seq = {seq}",
+        f"UPDATE meta SET seq = {before.seq}, committed_at = {instant(before.committed_at)}",
+        "COMMIT",
+    ):
+        connection.execute(statement)
+
+
+@contextmanager
+def _registered(connection: Any, name: str, table: pa.Table) -> Iterator[None]:
+    connection.register(name, table)
+    try:
+        yield
+    finally:
+        connection.unregister(name)
+
+
+def _key_type(name: str) -> str:
+    return "TIMESTAMPTZ" if name == TIME_KEY else "VARCHAR"
+
+
+def _same_bits(old: Any, new: Any) -> Any:
+    """Whether two Arrow columns hold the same, row by row; all NaN are the same, 0.0 and -0.0 are not."""
+    if pa.types.is_floating(old.type):
+        one, other = numbers(old), numbers(new)
+        return (one.view("int64") == other.view("int64")) | (np.isnan(one) & np.isnan(other))
+    if pa.types.is_string(old.type):
+        return np.asarray(_texts(old) == _texts(new))
+    return numbers(old) == numbers(new)
+
+
+def _texts(column: Any) -> np.ndarray[Any, Any]:
+    texts: Sequence[str | None] = column.to_pylist()
+    return np.array(texts, dtype=object)

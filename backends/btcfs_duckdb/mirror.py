@@ -1,0 +1,220 @@
+"""Writing the online file: one transaction that follows one change of the offline tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pandas as pd
+
+from btcfs import frames
+from btcfs.definitions import TIME_KEY, Definition, FeatureGroup
+from btcfs_duckdb import online, segments
+from btcfs_duckdb.payload import Integers, entity_text, pack, row_size
+
+# Rows of one entity in one commit from which on a segment is cheaper than table rows.
+BULK = 16_384
+# Rows gathered before they are written: larger segments make reads no faster and need more memory.
+BATCH = 131_072
+
+
+@attrs.frozen
+class Rows:
+    """Rows of one group as the online file holds them: ``entities[codes[i]]`` is the entity of row i."""
+
+    codes: Integers
+    entities: Sequence[str]
+    times: Integers
+    event_times: Integers
+    columns: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def take(self, chosen: Any) -> Rows:
+        return Rows(
+            self.codes[chosen],
+            self.entities,
+            self.times[chosen],
+            self.event_times[chosen],
+            [column[chosen] for column in self.columns],
+        )
+
+
+def numeric(group: FeatureGroup) -> list[str]:
+    """The features that the online file holds, in their order there."""
+    return [feature.name for feature in group.features if feature.numeric]
+
+
+def rows_of(group: FeatureGroup, frame: pd.DataFrame) -> Rows:
+    """A conformed frame as online rows."""
+    event_times = frames.micros(frame[group.event_time])
+    times = frames.micros(frame[TIME_KEY]) if group.has_time_key else np.zeros(len(frame), dtype="int64")
+    codes, distinct = _entities(group, frame)
+    columns = [frame[name].to_numpy() for name in numeric(group)]
+    return Rows(codes, [entity_text(values) for values in distinct], times, event_times, columns)
+
+
+class Mirror:
+    """An open transaction on the online file. Readers see nothing of it until ``commit``, then all."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._created: list[Path] = []
+        self._dropped: list[str] = []
+        self._pending: list[tuple[FeatureGroup, int, Rows]] = []
+        self._moved = False
+        with online.translated(path):
+            connection.execute("BEGIN IMMEDIATE")
+
+    def put(self, group: FeatureGroup, applied: int, rows: Rows) -> None:
+        """Insert or replace rows; gathered first, so that a stream of small frames is a bulk commit too."""
+        if self._pending and self._pending[0][1] != applied:
+            self.flush()
+        for start in range(0, len(rows), BATCH):
+            part = rows if len(rows) <= BATCH else rows.take(slice(start, start + BATCH))
+            if sum(len(pending) for _, _, pending in self._pending) + len(part) > BATCH:
+                self.flush()
+            self._pending.append((group, applied, part))
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        group, applied, first = pending[0]
+        rows = first if len(pending) == 1 else _joined([rows for _, _, rows in pending])
+        if group.interval is not None and len(rows) >= BULK:
+            rows = self._put_segments(applied, rows)
+        self._put_rows(applied, rows)
+
+    def define(self, definition: Definition, applied: int) -> None:
+        """Store a definition, and make its table if it is a new group."""
+        kind = _kind(definition)
+        body = json.dumps(definition.to_dict())
+        with online.translated(self._path):
+            known = self._connection.execute(
+                "SELECT applied FROM definitions WHERE kind=? AND name=? AND version=?", (kind, *definition.ref)
+            ).fetchone()
+            if known is None and isinstance(definition, FeatureGroup):
+                for statement in online.create_table(definition, applied):
+                    self._connection.execute(statement)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO definitions VALUES (?, ?, ?, ?, ?)", (kind, *definition.ref, applied, body)
+            )
+        self._moved = True
+
+    def forget(self, definition: Definition, applied: int) -> None:
+        """Remove a definition and, of a group, its rows."""
+        with online.translated(self._path):
+            self._connection.execute(
+                "DELETE FROM definitions WHERE kind=? AND name=? AND version=?", (_kind(definition), *definition.ref)
+            )
+            if isinstance(definition, FeatureGroup):
+                files = self._connection.execute("SELECT DISTINCT file FROM segments WHERE applied=?", (applied,))
+                self._dropped += [file for (file,) in files.fetchall()]
+                self._connection.execute("DELETE FROM segments WHERE applied=?", (applied,))
+                self._connection.execute(f"DROP TABLE {online.table(applied)}")
+        self._moved = True
+
+    def prepare(self) -> None:
+        """Write all that can be written before the offline commit, so that little is left that could fail after it."""
+        self.flush()
+
+    def commit(self, seq: int) -> None:
+        """Make it visible, as what follows the offline change of that number."""
+        self.flush()
+        with online.translated(self._path):
+            self._connection.execute("UPDATE meta SET seq=?, epoch=epoch+?", (seq, int(self._moved)))
+            self._connection.execute("COMMIT")
+        for file in self._dropped:
+            (self._path.parent / file).unlink(missing_ok=True)
+
+    def rollback(self) -> None:
+        """Leave the file as it was."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        for path in self._created:
+            path.unlink(missing_ok=True)
+
+    def _put_rows(self, applied: int, rows: Rows) -> None:
+        size = row_size(len(rows.columns))
+        data = pack(rows.columns, rows.times, rows.event_times)
+        names = [rows.entities[code] for code in rows.codes.tolist()]
+        payloads = (data[at : at + size] for at in range(0, size * len(rows), size))
+        values = zip(names, rows.times.tolist(), rows.event_times.tolist(), payloads, strict=True)
+        with online.translated(self._path):
+            self._connection.executemany(
+                f"INSERT INTO {online.table(applied)} VALUES (?, ?, ?, ?) ON CONFLICT (entity, ts) DO UPDATE "
+                f"SET event_time=excluded.event_time, payload=excluded.payload",
+                values,
+            )
+
+    def _put_segments(self, applied: int, rows: Rows) -> Rows:
+        """Write segments of the entities with many new rows; give back the others."""
+        counts = np.bincount(rows.codes, minlength=len(rows.entities))
+        written = np.zeros(len(counts), dtype=bool)
+        for code in np.flatnonzero(counts >= BULK).tolist():
+            part = rows if counts[code] == len(rows) else rows.take(rows.codes == code)
+            if (part.times[1:] < part.times[:-1]).any():
+                part = part.take(np.argsort(part.times))
+            written[code] = self._put_segment(applied, part, rows.entities[code])
+        return rows if not written.any() else rows.take(~written[rows.codes])
+
+    def _put_segment(self, applied: int, rows: Rows, entity: str) -> bool:
+        first, last = int(rows.times[0]), int(rows.times[-1])
+        with online.translated(self._path):
+            among = self._connection.execute(
+                f"SELECT 1 FROM segments WHERE applied=? AND entity=? AND first<=? AND last>=? UNION ALL "
+                f"SELECT 1 FROM {online.table(applied)} WHERE entity=? AND ts BETWEEN ? AND ? LIMIT 1",
+                (applied, entity, last, first, entity, first, last),
+            ).fetchone()
+        if among is not None:  # table rows go before segments, and segments of an entity never overlap
+            return False
+        path = self._path.with_name(f"{self._path.stem}-{uuid.uuid4().hex}.rows")
+        segments.write(path, rows.columns, rows.times, rows.event_times)
+        self._created.append(path)
+        with online.translated(self._path):
+            self._connection.execute(
+                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", (applied, entity, first, last, len(rows), path.name)
+            )
+        self._moved = True
+        return True
+
+
+def _kind(definition: Definition) -> str:
+    return "group" if isinstance(definition, FeatureGroup) else "view"
+
+
+def _entities(group: FeatureGroup, frame: pd.DataFrame) -> tuple[Integers, list[tuple[str, ...]]]:
+    if not group.entity:
+        return np.zeros(len(frame), dtype="int64"), [()]
+    if len(group.entity) == 1:
+        codes, distinct = pd.factorize(frame[group.entity[0]])
+        return np.asarray(codes, dtype="int64"), [(text,) for text in distinct]
+    seen: dict[tuple[str, ...], int] = {}
+    rows = zip(*(frame[name] for name in group.entity), strict=True)
+    codes = np.fromiter((seen.setdefault(row, len(seen)) for row in rows), dtype="int64", count=len(frame))
+    return codes, list(seen)
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    entities: dict[str, int] = {}
+    codes = []
+    for part in parts:
+        places = np.array([entities.setdefault(name, len(entities)) for name in part.entities], dtype="int64")
+        codes.append(places[part.codes])
+    return Rows(
+        np.concatenate(codes),
+        list(entities),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.event_times for part in parts]),
+        [np.concatenate(columns) for columns in zip(*(part.columns for part in parts), strict=True)],
+    )

@@ -1,0 +1,52 @@
+"""One online row: its entity as text, its numbers as little-endian float64, and a checksum over them and its times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+from zlib import crc32
+
+import numpy as np
+
+Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+FLOAT = np.dtype("<f8")
+# The CRC-32 of any bytes followed by their own CRC-32 is this constant, whatever it starts from.
+_WHOLE = 0x2144DF1C
+
+
+def entity_text(values: Sequence[str]) -> str:
+    """An entity as one text; two entities never have the same."""
+    return values[0] if len(values) == 1 else json.dumps(list(values), ensure_ascii=False)
+
+
+def row_size(width: int) -> int:
+    """Bytes of a row of so many numbers."""
+    return 8 * width + 4
+
+
+def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memoryview:
+    """The rows one after another, ``row_size`` bytes each; times are in microseconds."""
+    width, count = len(columns), len(times)
+    rows = np.empty(count, dtype=np.dtype([("values", FLOAT, (width,)), ("crc", "<u4")]))
+    for index, column in enumerate(columns):
+        rows["values"][:, index] = column
+    if not count:
+        return memoryview(b"")
+    data = memoryview(rows.view("u1"))
+    size, body = row_size(width), 8 * width
+    seeds = ((times ^ event_times) & 0xFFFFFFFF).tolist()
+    rows["crc"] = [crc32(data[at : at + body], seed) for at, seed in zip(range(0, count * size, size), seeds, strict=True)]
+    return data
+
+
+def whole(row: bytes, time: int, event_time: int) -> bool:
+    """Whether the bytes are those that were packed for these times."""
+    return crc32(row, (time ^ event_time) & 0xFFFFFFFF) == _WHOLE
+
+
+def unpack(row: bytes, width: int) -> Floats:
+    """The numbers of a row, read-only; they share its memory."""
+    return np.frombuffer(row, FLOAT, width)

@@ -1,0 +1,74 @@
+"""Immutable files of many online rows of one entity, ordered by time: what a bulk commit writes."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from btcfs.errors import StoreUnavailable
+from btcfs_duckdb.payload import Integers, pack, row_size
+
+_MAGIC = b"btcfsseg"
+_HEADER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
+
+
+class Segment:
+    """An open segment: its times ascending, and a row of bytes for each.
+
+    It is mapped into memory, so that several processes share the pages that are in use.
+    """
+
+    def __init__(self, path: Path, rows: int, width: int) -> None:
+        with path.open("rb") as file:
+            expected = _HEADER.size + rows * (8 + row_size(width))
+            if os.fstat(file.fileno()).st_size != expected:
+                raise damaged(path)
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        times_end = _HEADER.size + 8 * rows
+        header = _HEADER.unpack_from(self._bytes)
+        times = memoryview(self._bytes)[_HEADER.size : times_end]
+        if header != (_MAGIC, rows, width, crc32(times)):
+            raise damaged(path)
+        self.path = path
+        self._times: Any = times.cast("q")
+        self._start = times_end
+        self._size = row_size(width)
+
+    def newest(self, time: int) -> int:
+        """The index of the last row whose time is not after this one, -1 if there is none."""
+        return bisect_right(self._times, time) - 1
+
+    def time(self, index: int) -> int:
+        return int(self._times[index])
+
+    def row(self, index: int) -> bytes:
+        at = self._start + index * self._size
+        return self._bytes[at : at + self._size]
+
+
+def write(path: Path, columns: Sequence[Any], times: Integers, event_times: Integers) -> None:
+    """Write a segment and have it on the disk; times must ascend. StoreUnavailable if it cannot be written."""
+    index = times.astype("<i8").tobytes()
+    try:
+        with path.open("xb") as file:
+            file.write(_HEADER.pack(_MAGIC, len(times), len(columns), crc32(index)))
+            file.write(index)
+            file.write(pack(columns, times, event_times))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        path.unlink(missing_ok=True)
+        raise StoreUnavailable(f"cannot write {path}: {exc}. Make room on the disk and run the same again") from exc
+
+
+def damaged(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the online table is damaged: {path} is not as it was written. Run btcfs store rebuild-online, "
+        f"which builds it anew from the offline tables"
+    )
