@@ -98,9 +98,7 @@ class Commit:
         """Record the commit, if anything changed, and say what it did."""
         tally, group = self.tally, self._group
         start, end = (None if t is None else from_micros(t) for t in (tally.start, tally.end))
-        report = WriteReport(
-            *group.ref, tally.inserted, tally.updated, tally.unchanged, start=start, end=end
-        )
+        report = WriteReport(*group.ref, tally.inserted, tally.updated, tally.unchanged, start=start, end=end)
         if not tally.changed:
             return report
         # A clock may stand still or step back; knowledge time may not.
@@ -188,7 +186,9 @@ class Commit:
         entity = tuple(frame[name].iloc[row] for name in group.entity)
         time = to_micros(frame[TIME_KEY].iloc[row].to_pydatetime()) if group.has_time_key else None
         key = ", ".join(f"{name}={value}" for name, value in show_key(group, entity, time).items())
-        return SchemaError(f"{group.title}: the key {{{key}}} stands in two frames of one write; a write holds each once")
+        return SchemaError(
+            f"{group.title}: the key {{{key}}} stands in two frames of one write; a write holds each once"
+        )
 
 
 def undo(connection: Any, group: FeatureGroup, before: Meta) -> None:

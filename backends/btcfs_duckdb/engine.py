@@ -16,7 +16,7 @@ from btcfs.errors import BtcfsError, ConfigError, StoreBusy, StoreUnavailable
 APPLICATION = "btcfs"
 FORMAT = 1
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     # Nothing may be fetched from the network behind the user's back.
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -81,7 +81,9 @@ def check(path: Path) -> None:
         tables = {name for (name,) in fetched(connection, "SELECT table_name FROM duckdb_tables()")}
         if "meta" not in tables:
             raise _foreign(path, f"it has the tables {', '.join(sorted(tables)[:5]) or 'of an empty database'}")
-        columns = [c for (c,) in fetched(connection, "SELECT column_name FROM duckdb_columns() WHERE table_name='meta'")]
+        columns = [
+            c for (c,) in fetched(connection, "SELECT column_name FROM duckdb_columns() WHERE table_name='meta'")
+        ]
         if columns[:2] != ["application", "format"]:
             raise _foreign(path, "its table 'meta' is another's")
         application, version = fetched(connection, "SELECT application, format FROM meta")[0]

@@ -49,7 +49,11 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
     """A connection to an existing file, of which each may be used by any thread, one at a time."""
     with translated(path):
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=timeout, isolation_level=None, check_same_thread=False
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=timeout,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             # What a crash of the machine takes from this file is replayed from the offline tables.

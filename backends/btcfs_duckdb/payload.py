@@ -35,10 +35,12 @@ def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memo
         rows["values"][:, index] = column
     if not count:
         return memoryview(b"")
-    data = memoryview(rows.view("u1"))
+    data = memoryview(rows.view("u1").data)
     size, body = row_size(width), 8 * width
     seeds = ((times ^ event_times) & 0xFFFFFFFF).tolist()
-    rows["crc"] = [crc32(data[at : at + body], seed) for at, seed in zip(range(0, count * size, size), seeds, strict=True)]
+    rows["crc"] = [
+        crc32(data[at : at + body], seed) for at, seed in zip(range(0, count * size, size), seeds, strict=True)
+    ]
     return data
 
 

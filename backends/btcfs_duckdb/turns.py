@@ -23,9 +23,7 @@ class Turns:
     read through its connection, each in a transaction of its own, and need not wait.
     """
 
-    def __init__(
-        self, places: Places, timeout: float, begin: Callable[[], None], end: Callable[[], None]
-    ) -> None:
+    def __init__(self, places: Places, timeout: float, begin: Callable[[], None], end: Callable[[], None]) -> None:
         self._places = places
         self._timeout = timeout
         self._begin = begin
