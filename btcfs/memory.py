@@ -179,7 +179,7 @@ class MemoryStore:
     def _commit(self, contents: Contents, group: FeatureGroup, staged: dict[Key, Content]) -> WriteReport:
         table = contents.tables[group.ref]
         new = [key for key in staged if key not in table]
-        changed = [key for key in staged if key in table and not _equal(table[key][-1], *staged[key])]
+        changed = [key for key in staged if key in table and not self._unchanged(table[key][-1], *staged[key])]
         times = [instants.from_micros(event_time) for event_time, _ in staged.values()]
         report = WriteReport(
             *group.ref,
@@ -201,6 +201,9 @@ class MemoryStore:
             commit_id=f"{contents.commits:012d}",
             committed_at=instants.from_micros(contents.last_commit),
         )
+
+    def _unchanged(self, row: Row, event_time: int, values: tuple[Any, ...]) -> bool:
+        return row.event_time == event_time and all(map(_same_bits, row.values, values))
 
     def _rows(self, group: FeatureGroup, entity: Mapping[str, str], as_of: datetime | None) -> list[Row]:
         """The newest row of each key of these entities as known then, ordered by key."""
@@ -274,12 +277,6 @@ def _newest(rows: Sequence[Row], at: int | None) -> Row | None:
 
 def _numbers(group: FeatureGroup, row: Row, names: Sequence[str]) -> list[float]:
     return [float(row.values[group.feature_names.index(name)]) for name in names]
-
-
-def _equal(row: Row, event_time: int, values: tuple[Any, ...]) -> bool:
-    return row.event_time == event_time and all(
-        _same_bits(old, new) for old, new in zip(row.values, values, strict=True)
-    )
 
 
 def _same_bits(old: Any, new: Any) -> bool:

@@ -78,7 +78,7 @@ class TrainingLaws(Kit):
         view = view_of(group)
         store.apply(view)
         given = spine(group, *[("BTC-USD", START + n * HOUR) for n in (4, 1, 9, 1, 0, 3)]).assign(
-            weight=range(6), note=["x", None, "z", "x", "y", "y"]
+            weight=[0, 1, 2, 1, 4, 5], note=["x", None, "z", None, "y", "y"]
         )[["note", "event_time", "weight", "symbol"]]
         given.index = pd.Index(["f", "a", "a", "b", "z", "c"], name="row")
         before = given.copy(deep=True)
