@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def test_stream_equals_history(features: Plan, candles: CandleArrays, block: Fea
     """A stream in chunks of random sizes gives the same bits as one pass over the history."""
     ends = np.cumsum(np.random.default_rng(1).integers(1, 3000, 200))
     ends = [0, *ends[ends < len(candles)].tolist(), len(candles)]
-    pieces = (candle_frame(candles.rows(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    pieces = (candle_frame(candles.rows(a, b)) for a, b in itertools.pairwise(ends))
 
     streamed = [part.columns for part in compute_stream(features, pieces)]
 
@@ -209,8 +210,8 @@ def loop_windows(c: CandleArrays) -> dict[str, Column]:
     n = len(x)
     price = [(a + b + z) / 3 for a, b, z in zip(h, low, x, strict=True)]
     cents = [round(value, 6) for value in price]  # ties as they are in decimals
-    change = [NAN, *(math.log(b / a) for a, b in zip(x[:-1], x[1:], strict=True))]
-    sign = [0, *((b > a) - (b < a) for a, b in zip(x[:-1], x[1:], strict=True))]
+    change = [NAN, *(math.log(b / a) for a, b in itertools.pairwise(x))]
+    sign = [0, *((b > a) - (b < a) for a, b in itertools.pairwise(x))]
 
     def last(values: Column, i: int, period: int) -> Column:
         return values[i - period + 1 : i + 1]
@@ -286,7 +287,7 @@ def loop_recursions(c: CandleArrays) -> dict[str, Column]:
             out.append(out[-1] - out[-1] / period + value)
         return out
 
-    pairs = list(zip(x[:-1], x[1:], strict=True))
+    pairs = list(itertools.pairwise(x))
     gain = wilder([NAN, *(max(b - a, 0.0) for a, b in pairs)])
     loss = wilder([NAN, *(max(a - b, 0.0) for a, b in pairs)])
     ranges = [NAN, *(max(h[i], x[i - 1]) - min(low[i], x[i - 1]) for i in range(1, n))]
