@@ -56,7 +56,7 @@ class FeatureBlock:
         absent = [name for name in group.feature_names if name not in features]
         if absent:
             raise DefinitionError(f"{group.title} has {', '.join(absent)}, which the plan does not compute")
-        symbols = np.full(len(self), symbol, dtype=object)
+        symbols = pd.Series(np.full(len(self), symbol, dtype=object), dtype=object)
         times = frames.from_micros_array(self.timestamps)
         keys = {name: times if name == TIME_KEY else symbols for name in group.primary_key}
         known = {group.event_time: frames.from_micros_array(self.timestamps + self.step)}

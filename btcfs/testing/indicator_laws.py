@@ -61,8 +61,8 @@ def pure(indicator: Indicator, market: Market) -> None:
     first = [np.array(array) for array in raw]
     second = values_of("pure", indicator, other)
     shorter = values_of("pure", indicator, other.rows(0, rows - 1))
-    again = called("pure", indicator, arrays)
     require("pure", indicator, same_bits(first, raw), "writes into an array that it returned before")
+    again = called("pure", indicator, arrays)
     require("pure", indicator, same_bits(first, again), "gives another result when called again with the same input")
     remembers = first_difference([column[:-1] for column in second], shorter, _PREFIX_RTOL)
     require("pure", indicator, remembers is None, f"gives a result that belongs to another input: {remembers}")

@@ -9,7 +9,7 @@ import talib
 from btcfs.errors import ConfigError
 
 SIMPLE: Any = 0  # talib.MA_Type.SMA, which its type stubs leave out
-_RECURSIVE = ("EMA", "RSI", "ATR", "ADX", "PLUS_DI", "MINUS_DI", "MFI")
+_RECURSIVE = ("EMA", "RSI", "ATR", "ADX", "PLUS_DI", "MINUS_DI")
 
 
 def talib_version(code: str = "1") -> str:
