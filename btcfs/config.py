@@ -98,8 +98,9 @@ def load(
     """The settings in force.
 
     ``path`` names the file instead of looking for it in ``cwd`` (default: the working folder), as
-    ``BTCFS_CONFIG`` does; ``environ`` is ``os.environ`` by default and is never changed. An argument
-    of None counts as not given. ConfigError, naming the setting and where it stands, for an unknown
+    ``BTCFS_CONFIG`` does; ``environ`` is ``os.environ`` by default and is never changed.
+    ``arguments`` are settings by name, and the mappings ``source_options`` and ``backends``; one of
+    None counts as not given. ConfigError, naming the setting and where it stands, for an unknown
     name or a wrong type.
     """
     environ = os.environ if environ is None else environ

@@ -125,6 +125,25 @@ def test_entry_points_lead_to_something() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_readme_has_the_two_commands() -> None:
+    """The README has the command of the main job and that of the tests, each one line, where .ci/run looks for them."""
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^<!-- (demo|tests) -->\n\n    (python3 -m venv .+)\n\n", readme, re.MULTILINE)
+
+    assert [name for name, _ in commands] == ["demo", "tests"]
+
+
+def test_the_workflow_runs_the_tox_environments() -> None:
+    """The GitHub workflow runs exactly the environments that tox runs by default."""
+    listed = re.search(r"^env_list = (.+)$", (ROOT / "tox.ini").read_text(), re.MULTILINE)[1]  # type: ignore[index]
+    factors = re.search(r"\{([^}]*)\}", listed)[1].split(",")  # type: ignore[index]
+    names = re.sub(r"\{[^}]*\}", "*", listed).split(", ")
+    expected = {e for name in names for e in ([name.replace("*", f) for f in factors] if "*" in name else [name])}
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+    assert set(re.findall(r"\{ env: ([\w-]+),", workflow)) == expected
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     parts = [int(part) for part in version.split(".")]
     while parts and parts[-1] == 0:
