@@ -16,7 +16,6 @@ from btcfs.testing.loopback import Exchange, serving
 from btcfs.testing.sources import SourceTests, rows
 
 
-
 def market(tests: type[SourceTests]) -> pd.DataFrame:
     """The sample market's candles from a day before the span that the tests ask for to a day after."""
     day = timedelta(days=1)
