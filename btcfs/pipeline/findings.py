@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -169,13 +168,13 @@ def nearest(micros: int) -> datetime:
     return from_micros(min(max(micros, _EARLIEST), _LATEST))
 
 
-def refusal(report: ValidationReport, problems: Sequence[Finding]) -> str:
+def refusal(report: ValidationReport) -> str:
     """The message of the error that a refused stream of candles raises."""
-    lines = "\n".join(f"  {finding}" for finding in problems)
-    return (
-        f"{report.rejected} of {report.rows} candles of {report.interval} were refused and nothing is to be committed:\n"
-        f"{lines}\nCorrect the source, or set the refused rows aside with --quarantine"
-    )
+    lines = "\n".join(f"  {finding}" for finding in report.errors)
+    way_out = "correct the source, or set the rejected rows aside with --quarantine"
+    if report.finding("interval") is not None:
+        way_out = "ask for the interval that the source has"
+    return f"candles of {report.interval} are refused, {report.rejected} of {report.rows} rows:\n{lines}\n{way_out}"
 
 
 def _short(instant: datetime) -> str:

@@ -45,7 +45,7 @@ class CandlesRefused(SchemaError):
 
     def __init__(self, report: ValidationReport) -> None:
         self.report = report
-        super().__init__(refusal(report, report.errors))
+        super().__init__(refusal(report))
 
 
 @attrs.frozen(eq=False)

@@ -127,7 +127,7 @@ class _Walk:
             rows = _joined([earlier, rows])
         first = np.unique(rows[:, 0])[-count]
         self.report.outside += int((rows[:, 0] < first).sum())
-        return rows[rows[:, 0] >= first]
+        return np.asarray(rows[rows[:, 0] >= first])
 
     def _stop(self) -> int:
         """The end of the open times to ask for, in milliseconds: the end asked, but not beyond the present."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from btcfs.errors import ConfigError, SchemaError
+from btcfs.errors import ConfigError, SchemaError, StoreUnavailable
 from btcfs.frames import from_micros_array, micros
 from btcfs.instants import to_micros
 from btcfs.pipeline.spacing import Spacing
@@ -53,10 +53,11 @@ class FileSource:
         """As ``Source.fetch`` says. The layout is recognised here, the rows are read with the frames."""
         table = open_table(self.name, self.path)
         try:
-            layout = recognise(table.names, request.symbol, self.volume)
+            layout = recognise(table.names, request.symbol.replace("/", "-"), self.volume)
         except SchemaError as exc:
             raise SchemaError(f"{self.path} {exc}") from exc
-        walk = _Walk(self, request.settled(), table, layout, SourceReport(self.name, layout=layout.name))
+        report = SourceReport(self.name, layout=layout.name)
+        walk = _Walk(self, request.settled(), table, layout, report, _state(self.path))
         return Fetched(walk, walk.report)
 
 
@@ -69,10 +70,13 @@ class _Walk:
     table: Table
     layout: Layout
     report: SourceReport
+    state: tuple[int, int]
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         self.report.restart()
         source = self.source
+        if _state(source.path) != self.state:
+            raise SchemaError(f"{source.path} has changed since it was opened; fetch again")
         if "volume" not in self.layout.columns and "quote_volume" in self.layout.columns:
             self.report.notes.append(
                 f"{self.layout.columns['quote_volume']!r} of the layout {self.layout.name} is taken to be in quote "
@@ -122,6 +126,15 @@ class _Walk:
             if problem is not None:
                 raise SchemaError(f"{self.source.path}: {problem}; ask for the interval that the file has")
             yield frame
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What tells that a file was written again: its size and when it was last written."""
+    try:
+        stat = path.stat()
+    except OSError as exc:
+        raise StoreUnavailable(f"cannot read {path}: {exc}") from exc
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _bare(symbol: str | None) -> str:

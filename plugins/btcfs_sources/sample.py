@@ -44,7 +44,7 @@ class SampleMarket:
 
     def fetch(self, request: CandleRequest) -> Fetched:
         """As ``Source.fetch`` says; ConfigError for a symbol that is not two currencies such as BTC-USD."""
-        if _SYMBOL.fullmatch(request.symbol) is None:
+        if _SYMBOL.fullmatch(_dashed(request.symbol)) is None:
             raise ConfigError(
                 f"the sample market has no symbol {request.symbol!r}; name two currencies, as in 'BTC-USD'"
             )
@@ -53,7 +53,7 @@ class SampleMarket:
 
     def market(self, symbol: str, interval: str, step: int) -> Market:
         """The numbers that the candles of one symbol and interval follow from."""
-        text = f"{self.seed}/{symbol}/{interval}"
+        text = f"{self.seed}/{_dashed(symbol)}/{interval}"
         return Market(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"), step)
 
 
@@ -91,6 +91,10 @@ class _Walk:
         elif request.last is not None:
             opens = max(opens, stop - request.last)
         return opens, max(opens, stop)
+
+
+def _dashed(symbol: str) -> str:
+    return symbol.replace("/", "-")
 
 
 def _frame(market: Market, first: int, stop: int) -> pd.DataFrame:

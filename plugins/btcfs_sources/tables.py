@@ -49,9 +49,15 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile, csv.Error) as exc:
-        raise SchemaError(f"{path} cannot be read as a table of candles, it is cut off or damaged: {exc}") from exc
+        raise _damaged(path, exc) from exc
     except OSError as exc:
+        if exc.errno is None:  # Arrow's own: a compressed stream that ends early or is none
+            raise _damaged(path, exc) from exc
         raise StoreUnavailable(f"cannot read {path}: {exc}") from exc
+
+
+def _damaged(path: Path, exc: Exception) -> SchemaError:
+    return SchemaError(f"{path} cannot be read as a table of candles, it is cut off or damaged: {exc}")
 
 
 def _parquet(path: Path) -> Table:

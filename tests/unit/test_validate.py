@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from btcfs.errors import SchemaError
+from btcfs.errors import SchemaError, StoreUnavailable
+from btcfs.pipeline.quarantine import RejectedFile
 from btcfs.pipeline.rules import RULES
 from btcfs.pipeline.validate import CandlesRefused, Validator, check, judge
 from btcfs.pipeline.volume import repair_volume
@@ -276,6 +279,34 @@ def test_quarantine_sets_rows_aside_with_reasons() -> None:
     assert row["reason"].startswith("ohlc: ")
     assert "volume: volume -1.0" in row["reason"]
     assert row["timestamp"] == START + timedelta(hours=7)
+
+
+def test_rejected_rows_are_written_to_a_file(tmp_path: Path) -> None:
+    """The file has one line per rejected row with its values and the reason, and grows with the next run."""
+    file = RejectedFile(tmp_path / "aside" / "rejected.csv")
+    assert not file.path.exists()
+
+    for frame in (changed(7, high=1.0), changed(9, volume=-1.0)):
+        list(Validator("1h", LATER, quarantine=file).accepted([frame]))
+
+    with file.path.open() as lines:
+        first, second = csv.DictReader(lines)
+    assert file.rows == 2
+    assert first["timestamp"] == "2024-03-01T07:00:00.000000Z"
+    assert (float(first["high"]), first["reason"].split(":")[0]) == (1.0, "ohlc")
+    assert second["reason"].startswith("volume: ")
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """Rejected rows that cannot be set aside stop everything, with the path in the message."""
+    (tmp_path / "taken").write_text("")
+
+    with pytest.raises(StoreUnavailable, match="taken"):
+        list(
+            Validator("1h", LATER, quarantine=RejectedFile(tmp_path / "taken" / "r.csv")).accepted(
+                [changed(7, high=1.0)]
+            )
+        )
 
 
 def test_swapped_volumes_are_put_right_row_by_row() -> None:
