@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
 from btcfs.frames import micros
-from btcfs.instants import to_micros
+from btcfs.instants import now, to_micros
 from btcfs.sources import CandleRequest, SourceReport
 
 
@@ -24,7 +25,8 @@ def wanted(
 
     A file does not say when it was downloaded, and downloads end in the middle of a candle, so the
     newest open time of all is taken to be forming, unless ``keep_newest``, or unless
-    ``complete_until`` (microseconds) says until when candles are complete.
+    ``complete_until`` (microseconds) says until when candles are complete. Candles that open later
+    than the present are no forming ones but errors in the file, and stay for the validator to refuse.
     """
     closed = _closed(frames, request, report, complete_until, keep_newest)
     chosen = closed if request.last is None else _newest(closed, request.last, report)
@@ -51,8 +53,8 @@ def _closed(
     if held is None:
         return
     newest = _in_span(held, request, report, complete_until)
-    if len(newest) and complete_until is None and not keep_newest:
-        opened = newest["timestamp"].iloc[0]
+    opened = held["timestamp"].iloc[0]
+    if len(newest) and complete_until is None and not keep_newest and opened <= _present(request):
         report.forming += len(newest)
         report.notes.append(
             f"the file's newest candle, {opened.isoformat()}, was left out as unfinished, because downloads end in the "
@@ -73,11 +75,17 @@ def _in_span(
     if request.end is not None:
         outside |= times >= to_micros(request.end)
     until = to_micros(request.now) if complete_until is None else min(to_micros(request.now), complete_until)
-    forming = ~outside & (times + request.step_micros > until)
+    forming = ~outside & (times + request.step_micros > until) & (times <= to_micros(_present(request)))
     report.outside += int(outside.sum())
     report.forming += int(forming.sum())
     left_out = outside | forming
     return rows[~left_out].reset_index(drop=True) if left_out.any() else rows.reset_index(drop=True)
+
+
+def _present(request: CandleRequest) -> datetime:
+    """The instant after which no candle can have opened, also where a request pretends an earlier one."""
+    assert request.now is not None  # settled
+    return max(request.now, now())
 
 
 def _newest(frames: Iterable[pd.DataFrame], count: int, report: SourceReport) -> Iterator[pd.DataFrame]:

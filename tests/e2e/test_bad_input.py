@@ -73,10 +73,10 @@ REFUSED = {
     "ten rows": (HEADER, candles(11), "200"),
     "duplicates that disagree": (
         HEADER,
-        [*candles(), candles()[-1].replace(",5", ",6").replace(",7", ",8")],
-        "disagree",
+        [*candles()[:300], changed(300, 5, "9")[300], *candles()[300:]],
+        "rows of one open time agree",
     ),
-    "dates in the future": (HEADER, candles(400, FUTURE), "future"),
+    "dates in the future": (HEADER, candles(400, FUTURE), "opens after now"),
 }
 
 
