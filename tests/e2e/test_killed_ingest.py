@@ -47,19 +47,21 @@ with connect("duckdb", path=path) as store:
 # Reads the newest vector over and over: hour and price must belong to one committed row, and days come whole.
 READER = """
 import sys, time
+from pathlib import Path
 from btcfs import connect
 from btcfs.catalogue import find_view
 
-path, until = sys.argv[1], float(sys.argv[2])
+path, stop = sys.argv[1], Path(sys.argv[2])
 with connect("duckdb", path=path) as store:
     view = find_view(store.definitions(), "newest")
     seen, last = 0, None
-    while time.time() < until:
+    while not stop.exists():
         [vector] = store.get_online_features(view, [{"symbol": "BTC-USD"}])
         assert vector.event_time.hour == 0, f"half a day is visible: {vector.event_time}"
         assert last is None or vector.event_time >= last, "went back in time"
         assert (vector.values == vector.values).all()
         last, seen = vector.event_time, seen + 1
+        time.sleep(0.002)  # leaves the processors to the writer
 print("seen", seen)
 """
 
@@ -78,31 +80,41 @@ def test_killed_at_fifty_moments(tmp_path: Path) -> None:
     """After 50 kills every acknowledged day is there, whole, equal to one backfill, online as offline."""
     path = tmp_path / "store"
     ingest(path, START, days=20)
-    done, kills, chance = 0, 0, random.Random(7)
+    stop = tmp_path / "stop"
     readers = [
-        subprocess.Popen(
-            [sys.executable, "-c", READER, str(path), str(time.time() + 100)], stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", READER, str(path), str(stop)], stdout=subprocess.PIPE, text=True)
         for _ in range(READERS)
     ]
-    while kills < KILLS:
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(done + 1)], stdout=subprocess.PIPE, text=True
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-        # Several moments of one process would need it to live on; a fresh one starts in about a second.
-        time.sleep(chance.uniform(0.0, 0.5))
-        os.kill(writer.pid, signal.SIGKILL)
-        acknowledged = [line.split() for line in writer.stdout.read().splitlines() if line.endswith(" 24")]
-        writer.wait()
-        done = max([done, *(int(words[1]) for words in acknowledged)])
-        kills += 1
+    done, typical = _killed(path, 0, None)
+    chance = random.Random(7)
+    for _ in range(KILLS):
+        done, _ = _killed(path, done, chance.uniform(0, 2.5 * typical))
+    stop.touch()
     outputs = [reader.communicate(timeout=200)[0] for reader in readers]
 
     assert [reader.returncode for reader in readers] == [0] * READERS
     assert all(int(text.split()[1]) > 100 for text in outputs)
     _check(path, tmp_path / "fresh", done)
+
+
+def _killed(path: Path, done: int, after: float | None) -> tuple[int, float]:
+    """Ingest from the day after ``done`` on, killed so many seconds after the start or after the first day is done.
+
+    The last acknowledged day, and how long the first one took.
+    """
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), str(done + 1)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    begun = time.perf_counter()
+    first = writer.stdout.readline() if after is None else ""
+    time.sleep(after or 0)
+    os.kill(writer.pid, signal.SIGKILL)
+    lines = [first, *writer.stdout.read().splitlines()]
+    writer.wait()
+    days = [int(line.split()[1]) for line in lines if line.startswith("done")]
+    return max([done, *days]), time.perf_counter() - begun
 
 
 def _check(path: Path, fresh: Path, done: int) -> None:
