@@ -261,7 +261,7 @@ def test_another_interval_is_refused_with_both_named(path: Path) -> None:
     with pytest.raises(SchemaError, match=r"1d apart, expected 1h"):
         read(path, DOWNLOAD, interval="1h")
     days = [T0 + DAY * number for number in range(5)]
-    hours = [days[-1] + 3600 * number for number in range(1, 4)]
+    hours = [days[-1] + 3600 * number for number in range(1, 8)]
     with pytest.raises(SchemaError, match=r"mixed intervals.*1d.*1h"):
         read(path, generic([str(time) for time in days + hours]))
 
