@@ -90,7 +90,7 @@ class Spacing:
         if distance == self.step:
             return False
         if distance < self.step:
-            return count >= 2 and self.step % distance == 0
+            return count >= 5 and self.step % distance == 0  # a stray row or two halfway make up to four
         if distance % self.step or (start - _MONDAY * (distance % _WEEK == 0)) % distance:
             return False
         return count >= (6 if distance >= 5 * self.step else 24)

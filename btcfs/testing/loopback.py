@@ -19,6 +19,8 @@ MARKETS = [
         "base_decimals": 8,
         "counter_currency": quote,
         "counter_decimals": 2,
+        "url_symbol": f"{base}{quote}".lower(),
+        "minimum_order": f"10.00 {quote}",
         "minimum_order_value": "10",
         "trading": "Enabled",
         "market_type": "SPOT",
@@ -78,7 +80,7 @@ def _handler(exchange: Exchange) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            if "/markets" in url.path:
+            if "/markets" in url.path or "/trading-pairs-info" in url.path:  # as an older ccxt asks
                 self.answer(200, json.dumps(MARKETS))
             elif exchange.failures:
                 self.fail(exchange.failures.pop(0), url.path)

@@ -260,8 +260,8 @@ def test_another_interval_is_refused_with_both_named(path: Path) -> None:
     """Days that are asked for as hours, or that go on as hours, are a SchemaError naming both intervals."""
     with pytest.raises(SchemaError, match=r"1d apart, expected 1h"):
         read(path, DOWNLOAD, interval="1h")
-    days = [T0 + DAY * number for number in range(5)]
-    hours = [days[-1] + 3600 * number for number in range(1, 4)]
+    days = [T0 + DAY * number for number in range(12)]
+    hours = [days[-1] + 3600 * number for number in range(1, 8)]
     with pytest.raises(SchemaError, match=r"mixed intervals.*1d.*1h"):
         read(path, generic([str(time) for time in days + hours]))
 

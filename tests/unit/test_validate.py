@@ -134,12 +134,14 @@ def test_gaps_are_counted_in_candles() -> None:
     assert [(span.first.hour, span.rows) for span in finding.spans] == [(10, 3), (6, 1)]
 
 
-def test_a_time_off_the_grid_is_an_error() -> None:
-    """A candle that opens between two multiples of its interval is rejected."""
-    frame = candles()
-    frame.loc[5, "timestamp"] += timedelta(minutes=7)
+@pytest.mark.parametrize("minutes", [7, 30])
+def test_a_time_off_the_grid_is_an_error(minutes: int) -> None:
+    """A candle that opens between two multiples of its interval is rejected, and is no sign of another interval."""
+    stray = candles().iloc[[5]]
+    stray["timestamp"] += timedelta(minutes=minutes)
+    frame = pd.concat([candles(), stray]).sort_values("timestamp")
 
-    assert found(frame)["grid"] == ("error", 1)
+    assert found(frame) == {"grid": ("error", 1)}
 
 
 def test_weeks_may_begin_on_any_midnight() -> None:

@@ -85,8 +85,8 @@ def validated(
 
 
 def records(frames: list[pd.DataFrame]) -> list[dict[str, object]]:
-    rows = pd.concat(frames).astype(object).fillna("missing").to_dict("records") if frames else []
-    return sorted(rows, key=str)
+    rows = pd.concat(frames).to_dict("records") if frames else []
+    return sorted(({name: str(value) for name, value in row.items()} for row in rows), key=str)
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
