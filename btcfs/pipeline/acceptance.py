@@ -8,10 +8,10 @@ import attrs
 import numpy as np
 import pandas as pd
 
-from btcfs.errors import ConfigError
 from btcfs.instants import now
 from btcfs.pipeline.candles import CandleArrays
 from btcfs.pipeline.findings import ValidationReport
+from btcfs.pipeline.quarantine import RejectedFile
 from btcfs.pipeline.validate import Validator
 from btcfs.sources import CandleRequest, Fetched, SourceReport
 
@@ -43,19 +43,12 @@ def accept(
     """Take in all of a source's candles, 48 bytes each.
 
     CandlesRefused (a SchemaError) with the whole report if a rule of severity error was broken and
-    there is no ``quarantine``; with one, rejected rows are written to that CSV file, each with its
+    there is no ``quarantine``; with one, rejected rows are appended to that CSV file, each with its
     reason, unless ``write_quarantine`` is off.
     """
-    rejected: list[pd.DataFrame] = []
-    validator = Validator(
-        request.interval,
-        request.now or now(),
-        repair_volume=repair_volume,
-        quarantine=None if quarantine is None else rejected.append,
-    )
+    aside = None if quarantine is None else RejectedFile(quarantine) if write_quarantine else _unwritten
+    validator = Validator(request.interval, request.now or now(), repair_volume=repair_volume, quarantine=aside)
     parts = [CandleArrays.from_frame(frame, request.interval) for frame in validator.accepted(fetched.frames)]
-    if quarantine is not None and rejected and write_quarantine:
-        _write(quarantine, pd.concat(rejected, ignore_index=True))
     return Accepted(_concatenated(parts, request.interval), fetched.report, validator.report(), quarantine)
 
 
@@ -66,8 +59,5 @@ def _concatenated(parts: list[CandleArrays], interval: str) -> CandleArrays:
     return CandleArrays(*columns, step=parts[0].step)
 
 
-def _write(path: Path, rows: pd.DataFrame) -> None:
-    try:
-        rows.to_csv(path, index=False)
-    except OSError as exc:
-        raise ConfigError(f"cannot write rejected candles to {path}: {exc}; name a writable file") from exc
+def _unwritten(rows: pd.DataFrame) -> None:
+    """What a dry run does with rejected rows: they are counted only."""
