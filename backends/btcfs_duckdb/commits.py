@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,31 +59,27 @@ class Commit:
         self.tally = Tally()
         self._remembers = False
 
-    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pa.Table]:
-        """Find out which rows of a conformed frame are new or changed; give those, also as Arrow.
+    def add(self, incoming: pa.Table) -> pa.Table:
+        """Find out which rows are new or changed, and give those; rows that they replace become superseded.
 
-        Rows that they replace are moved to the superseded table. SchemaError for a key that an
-        earlier frame of the stream held.
+        SchemaError for a key that an earlier frame of the stream held.
         """
-        group, tally = self._group, self.tally
-        tally.saw(frames.micros(frame[group.event_time]))
-        incoming = to_arrow(group, frame)
-        held = self._held(frame, incoming)
+        tally = self.tally
+        tally.saw(numbers(incoming.column(self._group.event_time)))
+        held = self._held(incoming)
         if not len(held):
-            tally.inserted += len(frame)
-            return frame, incoming
+            tally.inserted += incoming.num_rows
+            return incoming
         rows, same = self._compared(incoming, held)
-        self._supersede(frame, rows[~same][:, 1])
-        wanted = np.ones(len(frame), dtype=bool)
+        self._supersede(incoming, rows[~same][:, 1])
+        wanted = np.ones(incoming.num_rows, dtype=bool)
         wanted[rows[same][:, 0]] = False
-        tally.inserted += len(frame) - len(rows)
+        tally.inserted += incoming.num_rows - len(rows)
         tally.updated += int((~same).sum())
         tally.unchanged += int(same.sum())
         if self._streamed and same.any():
-            self._remember(incoming.filter(~wanted))
-        if wanted.all():
-            return frame, incoming
-        return frame[wanted].reset_index(drop=True), incoming.filter(wanted)
+            self._remember(incoming.filter(pa.array(~wanted)))
+        return incoming if wanted.all() else incoming.filter(pa.array(wanted))
 
     def insert(self, rows: pa.Table) -> None:
         """Append rows that ``add`` gave."""
@@ -112,23 +108,23 @@ class Commit:
         self._connection.execute(f"UPDATE meta SET seq = {self.seq}, committed_at = {instant(at)}")
         return attrs.evolve(report, commit_id=commit_id, committed_at=from_micros(at))
 
-    def _held(self, frame: pd.DataFrame, incoming: pa.Table) -> np.ndarray[Any, Any]:
-        """(row of the frame, row id in the table) of each key that is there already, in frame order."""
+    def _held(self, incoming: pa.Table) -> np.ndarray[Any, Any]:
+        """(row that comes in, row id in the table) of each key that is there already."""
         group = self._group
-        keys = incoming.select(list(group.primary_key)).append_column("_row", pa.array(np.arange(len(frame))))
+        keys = incoming.select(list(group.primary_key)).append_column("_row", pa.array(np.arange(incoming.num_rows)))
         match = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in group.primary_key)
         with _registered(self._connection, "_keys", keys):
             found = self._connection.sql(
                 f"SELECT i._row, t.rowid AS _id, t._seq FROM {current(group)} t JOIN _keys i ON {match} "
-                f"WHERE {self._range(frame, 't.')} ORDER BY i._row"
+                f"WHERE {self._range(incoming, 't.')}"
             ).to_arrow_table()
             again = [found.filter(pa.compute.equal(found.column("_seq"), self.seq)).column("_row")]
             if self._remembers:
-                query = f"SELECT i._row FROM {_SEEN} t JOIN _keys i ON {match} WHERE {self._range(frame, 't.')}"
+                query = f"SELECT i._row FROM {_SEEN} t JOIN _keys i ON {match} WHERE {self._range(incoming, 't.')}"
                 again.append(self._connection.sql(query).to_arrow_table().column("_row"))
         repeated = [row for column in again for row in column.to_pylist()]
         if repeated:
-            raise self._repeated(frame, min(repeated))
+            raise repeated_key(group, incoming, min(repeated))
         return np.stack([numbers(found.column("_row")), numbers(found.column("_id"))], axis=1)
 
     def _compared(self, incoming: pa.Table, held: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
@@ -151,12 +147,12 @@ class Commit:
             same &= _same_bits(old.column(name), new.column(name))
         return rows, same
 
-    def _supersede(self, frame: pd.DataFrame, ids: np.ndarray[Any, Any]) -> None:
+    def _supersede(self, incoming: pa.Table, ids: np.ndarray[Any, Any]) -> None:
         if not len(ids):
             return
         group = self._group
         names = listed(group.columns)
-        chosen = f"{self._range(frame, '')} AND rowid IN (SELECT _id FROM _gone)"
+        chosen = f"{self._range(incoming, '')} AND rowid IN (SELECT _id FROM _gone)"
         with _registered(self._connection, "_gone", pa.table({"_id": ids})):
             self._connection.execute(
                 f"INSERT INTO {superseded(group)} ({names}, _seq, _seq_end) "
@@ -174,21 +170,36 @@ class Commit:
             names = listed(self._group.primary_key)
             self._connection.execute(f"INSERT INTO {_SEEN} ({names}) SELECT {names} FROM _rows")
 
-    def _range(self, frame: pd.DataFrame, prefix: str) -> str:
-        """A condition by which DuckDB skips what lies outside the time keys of a frame."""
-        if not self._group.has_time_key or not len(frame):
+    def _range(self, incoming: pa.Table, prefix: str) -> str:
+        """A condition by which DuckDB skips what lies outside the time keys that come in."""
+        if not self._group.has_time_key or not incoming.num_rows:
             return "true"
-        times = frames.micros(frame[TIME_KEY])
+        times = numbers(incoming.column(TIME_KEY))
         return f"{prefix}{quoted(TIME_KEY)} BETWEEN {instant(times.min())} AND {instant(times.max())}"
 
-    def _repeated(self, frame: pd.DataFrame, row: int) -> SchemaError:
-        group = self._group
-        entity = tuple(frame[name].iloc[row] for name in group.entity)
-        time = to_micros(frame[TIME_KEY].iloc[row].to_pydatetime()) if group.has_time_key else None
-        key = ", ".join(f"{name}={value}" for name, value in show_key(group, entity, time).items())
-        return SchemaError(
-            f"{group.title}: the key {{{key}}} stands in two frames of one write; a write holds each once"
-        )
+
+def gathered(group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pa.Table]:
+    """Conformed frames as Arrow, small ones of a stream together. SchemaError as ``FeatureStore.write`` says."""
+    if isinstance(rows, pd.DataFrame):
+        yield to_arrow(group, frames.conform(group, rows))
+        return
+    pending: list[pa.Table] = []
+    for frame in frames.chunks(group, rows):
+        if pending and sum(table.num_rows for table in pending) + len(frame) > BATCH:
+            yield _together(group, pending)
+            pending = []
+        # A copy, for whoever made the frame may use its memory again for the next.
+        pending.append(to_arrow(group, frame.copy() if len(frame) < BATCH else frame))
+    if pending:
+        yield _together(group, pending)
+
+
+def repeated_key(group: FeatureGroup, rows: pa.Table, row: int) -> SchemaError:
+    """The error for a key that stands in two frames."""
+    entity = tuple(rows.column(name)[row].as_py() for name in group.entity)
+    time = int(numbers(rows.column(TIME_KEY).slice(row, 1))[0]) if group.has_time_key else None
+    key = ", ".join(f"{name}={value}" for name, value in show_key(group, entity, time).items())
+    return SchemaError(f"{group.title}: the key {{{key}}} stands in two frames of one write; a write holds each once")
 
 
 def undo(connection: Any, group: FeatureGroup, before: Meta) -> None:
@@ -214,6 +225,18 @@ def _registered(connection: Any, name: str, table: pa.Table) -> Iterator[None]:
         yield
     finally:
         connection.unregister(name)
+
+
+def _together(group: FeatureGroup, parts: Sequence[pa.Table]) -> pa.Table:
+    if len(parts) == 1:
+        return parts[0]
+    rows = pa.concat_tables(parts)
+    if group.has_time_key and (np.diff(numbers(rows.column(TIME_KEY))) > 0).all():
+        return rows  # each time stands there once, so each key does
+    again = rows.select(list(group.primary_key)).to_pandas().duplicated().to_numpy()
+    if again.any():
+        raise repeated_key(group, rows, int(again.argmax()))
+    return rows
 
 
 def _key_type(name: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 import attrs
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from btcfs import frames
 from btcfs.definitions import TIME_KEY, Definition, FeatureGroup
 from btcfs_duckdb import online, segments
 from btcfs_duckdb.payload import Integers, entity_text, pack, row_size
+from btcfs_duckdb.schema import numbers
 
 # Rows of one entity in one commit from which on a segment is cheaper than table rows.
 BULK = 16_384
@@ -52,12 +52,12 @@ def numeric(group: FeatureGroup) -> list[str]:
     return [feature.name for feature in group.features if feature.numeric]
 
 
-def rows_of(group: FeatureGroup, frame: pd.DataFrame) -> Rows:
-    """A conformed frame as online rows."""
-    event_times = frames.micros(frame[group.event_time])
-    times = frames.micros(frame[TIME_KEY]) if group.has_time_key else np.zeros(len(frame), dtype="int64")
-    codes, distinct = _entities(group, frame)
-    columns = [frame[name].to_numpy() for name in numeric(group)]
+def rows_of(group: FeatureGroup, table: pa.Table) -> Rows:
+    """Rows of a group's Arrow table as online rows."""
+    event_times = numbers(table.column(group.event_time))
+    times = numbers(table.column(TIME_KEY)) if group.has_time_key else np.zeros(len(event_times), dtype="int64")
+    codes, distinct = _entities(group, table)
+    columns = [numbers(table.column(name)) for name in numeric(group)]
     return Rows(codes, [entity_text(values) for values in distinct], times, event_times, columns)
 
 
@@ -193,16 +193,18 @@ def _kind(definition: Definition) -> str:
     return "group" if isinstance(definition, FeatureGroup) else "view"
 
 
-def _entities(group: FeatureGroup, frame: pd.DataFrame) -> tuple[Integers, list[tuple[str, ...]]]:
-    if not group.entity:
-        return np.zeros(len(frame), dtype="int64"), [()]
-    if len(group.entity) == 1:
-        codes, distinct = pd.factorize(frame[group.entity[0]])
-        return np.asarray(codes, dtype="int64"), [(text,) for text in distinct]
-    seen: dict[tuple[str, ...], int] = {}
-    rows = zip(*(frame[name] for name in group.entity), strict=True)
-    codes = np.fromiter((seen.setdefault(row, len(seen)) for row in rows), dtype="int64", count=len(frame))
-    return codes, list(seen)
+def _entities(group: FeatureGroup, table: pa.Table) -> tuple[Integers, list[tuple[str, ...]]]:
+    if not group.entity or not table.num_rows:
+        return np.zeros(table.num_rows, dtype="int64"), [()]
+    columns = [table.column(name).combine_chunks().dictionary_encode() for name in group.entity]
+    texts = [column.dictionary.to_pylist() for column in columns]
+    places = [column.indices.to_numpy() for column in columns]
+    if len(columns) == 1:
+        return places[0].astype("int64"), [(text,) for text in texts[0]]
+    seen: dict[tuple[int, ...], int] = {}
+    rows = zip(*(place.tolist() for place in places), strict=True)
+    codes = np.fromiter((seen.setdefault(row, len(seen)) for row in rows), dtype="int64", count=table.num_rows)
+    return codes, [tuple(text[place] for text, place in zip(texts, row, strict=True)) for row in seen]
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

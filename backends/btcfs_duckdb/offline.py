@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from btcfs import catalogue, frames, point_in_time
+from btcfs import catalogue, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import StoreBusy
 from btcfs.store import Summary, WriteReport
 from btcfs_duckdb import engine, history, offline_definitions
 from btcfs_duckdb.changes import Change
-from btcfs_duckdb.commits import Commit, undo
+from btcfs_duckdb.commits import Commit, gathered, undo
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.mirror import BULK, Mirror, rows_of
 from btcfs_duckdb.online import Stored
@@ -99,9 +99,9 @@ class Offline:
             with self._change() as change:
                 with self._translated():
                     commit = Commit(change.connection, group, change.before, streamed=streamed)
-                for frame in frames.chunks(group, rows):
+                for table in gathered(group, rows):
                     with self._translated():
-                        self._add(change, commit, group, applied, frame)
+                        self._add(change, commit, group, applied, table)
                 with self._translated():
                     report = commit.report()
                 if report.commit_id is None:
@@ -144,15 +144,15 @@ class Offline:
 
             return point_in_time.join(resolved, spine, rows)
 
-    def _add(self, change: Change, commit: Commit, group: FeatureGroup, applied: int, frame: pd.DataFrame) -> None:
-        changed, table = commit.add(frame)
-        if len(changed) < BULK:
-            commit.insert(table)
+    def _add(self, change: Change, commit: Commit, group: FeatureGroup, applied: int, table: pa.Table) -> None:
+        changed = commit.add(table)
+        if changed.num_rows < BULK:
+            commit.insert(changed)
             change.mirror.put(group, applied, rows_of(group, changed))
             return
         with ThreadPoolExecutor(1, thread_name_prefix="btcfs-online") as pool:
             put = pool.submit(lambda: change.mirror.put(group, applied, rows_of(group, changed)))
-            commit.insert(table)
+            commit.insert(changed)
         put.result()
 
     @contextmanager

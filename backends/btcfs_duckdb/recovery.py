@@ -16,7 +16,6 @@ from btcfs_duckdb.mirror import BATCH, Mirror, rows_of
 from btcfs_duckdb.offline_definitions import stored as stored_offline
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.readers import Readers, current
-from btcfs_duckdb.schema import from_arrow
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ class Recovery:
 
     def _copy(self, connection: Any, mirror: Mirror, group: FeatureGroup, applied: int, seq: int) -> None:
         for table in history.since(connection, group, seq, BATCH):
-            mirror.put(group, applied, rows_of(group, from_arrow(group, table, group.columns)))
+            mirror.put(group, applied, rows_of(group, table))
 
     def _point_to(self, name: str) -> None:
         places = self._places

@@ -1,0 +1,69 @@
+"""The online table's reads: one vector by key and the newest, against a point query of DuckDB."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import duckdb
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bench_store import GROUP, rows
+from btcfs_duckdb import connect
+from btcfs_duckdb.schema import to_arrow
+
+from btcfs import frames
+from btcfs.definitions import FeatureView
+
+VIEW = FeatureView("model", 1, [GROUP.ref], GROUP.feature_names)
+
+
+def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
+    count = int(1_000_000 * scale)
+    frame = frames.conform(GROUP, rows(count))
+    with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "store") as store:
+        store.apply(GROUP)
+        store.apply(VIEW)
+        store.write(GROUP, frame)
+        store.write(GROUP, rows(1, count))
+        bare = duckdb.connect(str(Path(folder) / "bare.duckdb"))
+        bare.register("given", to_arrow(GROUP, frame))
+        bare.execute("CREATE TABLE bare AS SELECT * FROM given")
+        bare.execute('ALTER TABLE bare ADD PRIMARY KEY (symbol, "timestamp")')
+        times = frame["timestamp"].sample(2_000, random_state=1).dt.to_pydatetime().tolist()
+        keys = [{"symbol": "BTC-USD", "timestamp": time} for time in times]
+        query = 'SELECT * FROM bare WHERE symbol = ? AND "timestamp" = ?'
+        acts: dict[str, Callable[[int], object]] = {
+            "by key": lambda n: store.get_online_features(VIEW, [keys[n]]),
+            "newest": lambda n: store.get_online_features(VIEW, [{"symbol": "BTC-USD"}]),
+            "100 by key": lambda n: store.get_online_features(VIEW, keys[n : n + 100]),
+            "DuckDB": lambda n: bare.sql(query, params=["BTC-USD", times[n]]).to_arrow_table(),
+        }
+        taken = {name: micros(act, 100 if name == "DuckDB" else 1_500) for name, act in acts.items()}
+        bare.close()
+    print(", ".join(f"{name} {value:.1f} µs" for name, value in taken.items()))
+    return [
+        ("vector by key, p50 in µs", taken["by key"], "<= 25"),
+        ("newest vector, p50 in µs", taken["newest"], "<= 25"),
+        ("DuckDB point query / vector by key", taken["DuckDB"] / taken["by key"], ">= 50"),
+        ("100 vectors / one", taken["100 by key"] / taken["by key"], "<= 10"),
+    ]
+
+
+def micros(act: Callable[[int], object], runs: int) -> float:
+    """The median time of a call, in microseconds."""
+    taken = []
+    for n in range(runs):
+        begun = time.perf_counter_ns()
+        act(n)
+        taken.append(time.perf_counter_ns() - begun)
+    return median(taken) / 1_000
+
+
+if __name__ == "__main__":
+    for name, value, bar in main():
+        print(f"{name:40} {value:8.2f}   {bar}")
