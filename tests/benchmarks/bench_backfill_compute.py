@@ -90,7 +90,7 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(stream(int(sys.argv[1]))))  # noqa: T201
+        print(json.dumps(stream(int(sys.argv[1]))))
     else:
         for name, ratio, bar in main():
-            print(f"{name:75s} {ratio:8.2f}   {bar}")  # noqa: T201
+            print(f"{name:75s} {ratio:8.2f}   {bar}")

@@ -137,4 +137,4 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
 
 if __name__ == "__main__":
     for name, ratio, bar in main():
-        print(f"{name:75s} {ratio:8.2f}   {bar}")  # noqa: T201
+        print(f"{name:75s} {ratio:8.2f}   {bar}")
