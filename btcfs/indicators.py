@@ -57,7 +57,7 @@ class Indicator:
     time as int64 microseconds, the rest float64) or keys of ``requires``, which maps an argument to
     another indicator's output. All inputs are cut to the rows where the required outputs are
     defined, so the function never meets a NaN and is never called without a row; ``own_lookback``
-    and ``own_unstable`` count rows of these inputs.
+    and ``own_unstable`` count rows of these inputs, ``own_memory`` is about them.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Indicator:
     requires: Mapping[str, OutputRef] = attrs.field(factory=dict)
     own_lookback: int = 0
     own_unstable: int = 0
-    memory: Memory = Memory.FINITE
+    own_memory: Memory = Memory.FINITE
     rtol: float = 1e-9
     version: str = "1"
     source: str = ""
@@ -84,6 +84,12 @@ class Indicator:
     def unstable(self) -> int:
         """Further rows until the start of history no longer shows, beyond ``rtol``."""
         return self.own_unstable + max((ref.indicator.unstable for ref in self.requires.values()), default=0)
+
+    @property
+    def memory(self) -> Memory:
+        """How far back the value looks: the longest memory of its own and of the required indicators."""
+        memories = {self.own_memory, *(ref.indicator.memory for ref in self.requires.values())}
+        return max(memories, key=list(Memory).index)
 
     @cached_property
     def identity(self) -> tuple[Any, ...]:
@@ -181,7 +187,7 @@ class IndicatorFamily:
             requires=requires,
             own_lookback=_resolved(options["lookback"], values, 0),
             own_unstable=_resolved(options["unstable"], values, 0),
-            memory=Memory(options["memory"]),
+            own_memory=Memory(options["memory"]),
             rtol=options["rtol"],
             version=options["version"],
             source=options["source"],

@@ -21,7 +21,7 @@ else:
 
 PREFIX = "BTCFS_"
 # The first names the file; the second tells btcfs's own tests where their market data lie.
-_NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA")
+_NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_TEST_PROFILE")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from btcfs_ta.standard import standard_indicators
 from btcfs_ta.windows import ratio, window_sum
 
 from btcfs.errors import ConfigError, DefinitionError
-from btcfs.indicators import Indicator, indicator
+from btcfs.indicators import Indicator, Memory, indicator
 from btcfs.plugins import installed_plugins
 
 STANDARD = [
@@ -97,6 +97,14 @@ def test_talib_version_is_part_of_the_hash() -> None:
 
     assert by_name["rsi_14"].version == f"1+talib{minor}"
     assert by_name["vwap_20"].version == "1"
+
+
+def test_memory_is_that_of_the_longest_requirement() -> None:
+    """An indicator that only divides still remembers what its requirement remembers."""
+    by_name = {item.outputs[0].name: item for item in standard_indicators()}
+
+    assert by_name["natr_14"].own_memory is Memory.FINITE
+    assert by_name["natr_14"].memory is by_name["atr_14"].memory is Memory.FADING
 
 
 def test_changed_talib_settings_are_refused() -> None:
