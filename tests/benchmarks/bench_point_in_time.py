@@ -121,4 +121,4 @@ def total(result: Any) -> float:
 
 if __name__ == "__main__":
     for what, ratio, bar in main():
-        print(f"{what:55} {ratio:6.2f}  {bar}")  # noqa: T201
+        print(f"{what:55} {ratio:6.2f}  {bar}")
