@@ -88,6 +88,11 @@ def zoned(column: pd.Series, where: str) -> pd.Series:
             f"{where}: column {column.name!r} has type {column.dtype}, expected timestamps with a time zone; "
             f"naive times are not guessed: use pd.to_datetime(..., utc=True)"
         )
+    text = next((value for value in column if isinstance(value, str)), None)
+    if text is not None:
+        raise SchemaError(
+            f"{where}: column {column.name!r} holds the text {text!r}, expected timestamps with a time zone"
+        )
     values = [None if value is None or value is pd.NaT else from_micros(to_micros(value)) for value in column]
     return pd.Series(values, dtype=TIMESTAMP, name=column.name)
 

@@ -139,6 +139,7 @@ def test_what_loses_nothing_is_accepted(column: str, values: pd.Series) -> None:
         ("text", ["a", b"b"], "b'b'"),
         ("seen", [1, 2], "int64"),
         ("seen", ["2024-01-01", "2024-01-02"], "seen"),
+        ("seen", pd.Series(["2024-01-01", "2024-01-02"], dtype=object), "2024-01-01"),
         ("timestamp", [None, None], "timestamp"),
         ("symbol", [None, "BTC"], "missing in row 0"),
         ("symbol", [7, 8], "7"),
