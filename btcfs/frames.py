@@ -27,6 +27,9 @@ def conform(group: FeatureGroup, rows: pd.DataFrame, *, at: datetime | None = No
     a lossy cast, a naive time, an infinite or forbidden missing value, a repeated key, a time off
     its interval's rule, or a row whose event time lies after ``at`` (default: now).
     """
+    if not rows.columns.is_unique:
+        repeated = sorted({str(name) for name in rows.columns[rows.columns.duplicated()]})
+        raise SchemaError(f"rows for {group.title} have more than one column named {', '.join(repeated)}")
     rows = _with_event_time(group, rows)
     missing = [name for name in group.columns if name not in rows.columns]
     unknown = [str(name) for name in rows.columns if name not in group.columns]
@@ -84,6 +87,11 @@ def zoned(column: pd.Series, where: str) -> pd.Series:
         raise SchemaError(
             f"{where}: column {column.name!r} has type {column.dtype}, expected timestamps with a time zone; "
             f"naive times are not guessed: use pd.to_datetime(..., utc=True)"
+        )
+    text = next((value for value in column if isinstance(value, str)), None)
+    if text is not None:
+        raise SchemaError(
+            f"{where}: column {column.name!r} holds the text {text!r}, expected timestamps with a time zone"
         )
     values = [None if value is None or value is pd.NaT else from_micros(to_micros(value)) for value in column]
     return pd.Series(values, dtype=TIMESTAMP, name=column.name)
@@ -160,17 +168,15 @@ def _numbers(group: FeatureGroup, column: pd.Series, dtype: str) -> tuple[Any, n
     kind = column.dtype
     numbers = pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)
     all_missing = pd.api.types.is_object_dtype(kind) and column.isna().all()
-    if not numbers and not all_missing:
+    if (not numbers and not all_missing) or getattr(kind, "kind", "") == "c":
         raise SchemaError(
             f"{group.title}: column {column.name!r} holds {column.iloc[0]!r} ({kind}), expected {dtype} numbers"
         )
     floats = column.to_numpy(dtype="float64", na_value=np.nan)
     absent = np.isnan(floats)
     if dtype == "float64":
-        if pd.api.types.is_integer_dtype(kind) and np.abs(floats).max(initial=0.0) > 2.0**53:
-            raise SchemaError(
-                f"{group.title}: column {column.name!r} holds integers beyond 2**53, which float64 rounds"
-            )
+        if pd.api.types.is_integer_dtype(kind):
+            _refuse_rounding(group, column, floats)
         if np.isinf(floats).any():
             row = int(np.isinf(floats).argmax())
             raise SchemaError(
@@ -181,8 +187,20 @@ def _numbers(group: FeatureGroup, column: pd.Series, dtype: str) -> tuple[Any, n
         return floats, absent
     if dtype == "bool":
         return _exact(group, column, floats, floats != 0.0, "bool")
-    integers = column.to_numpy(dtype="int64") if pd.api.types.is_integer_dtype(kind) else None
-    return (integers, absent) if integers is not None else _exact(group, column, floats, None, "int64")
+    if not pd.api.types.is_integer_dtype(kind):
+        return _exact(group, column, floats, None, "int64")
+    if floats.max(initial=0.0) >= 2.0**63 and max(column) >= 2**63:
+        raise SchemaError(f"{group.title}: column {column.name!r} holds {max(column)}, which is beyond int64")
+    return column.to_numpy(dtype="int64"), absent
+
+
+def _refuse_rounding(group: FeatureGroup, column: pd.Series, floats: np.ndarray[Any, Any]) -> None:
+    """SchemaError if float64 does not hold one of these whole numbers exactly."""
+    for row in np.flatnonzero(np.abs(floats) >= 2.0**53):
+        if int(floats[row]) != int(column.iloc[row]):
+            raise SchemaError(
+                f"{group.title}: column {column.name!r} holds {column.iloc[row]}, beyond 2**53, which float64 rounds"
+            )
 
 
 def _exact(

@@ -161,12 +161,12 @@ def _spine_times(view: ResolvedView, spine: pd.DataFrame) -> Integers:
 
 def _texts(view: ResolvedView, column: pd.Series) -> Encoded:
     """Codes into the distinct texts of an entity column of the spine."""
-    codes, distinct = pd.factorize(column)
+    codes, distinct = _factorized(column)
     wrong = next((value for value in distinct if not isinstance(value, str)), None)
     if wrong is not None or (codes < 0).any():
         found = repr(wrong) if wrong is not None else f"nothing in row {int((codes < 0).argmax())}"
         raise SchemaError(f"the spine for view {view.view.title} has {found} as {column.name}, expected text")
-    return np.asarray(codes, dtype="int64"), list(distinct)
+    return codes, distinct
 
 
 def _codes(
@@ -193,12 +193,31 @@ def _codes(
 def _encoded(rows: Any, name: str) -> Encoded:
     """Codes into the distinct values of a column, in order of appearance."""
     if isinstance(rows, pd.DataFrame):
-        codes, distinct = pd.factorize(rows[name])
-        return np.asarray(codes, dtype="int64"), list(distinct)
-    column = rows.column(name).dictionary_encode().unify_dictionaries()
+        return _factorized(rows[name])
+    column = rows.column(name)
+    if len(column) and _one_text(column):
+        return np.zeros(len(column), dtype="int64"), [column[0].as_py()]
+    column = column.dictionary_encode().unify_dictionaries()
     indices = [chunk.indices.to_numpy() for chunk in column.chunks]
     distinct = column.chunk(0).dictionary.to_pylist() if indices else []
     return np.concatenate(indices).astype("int64") if indices else np.zeros(0, dtype="int64"), distinct
+
+
+def _factorized(column: pd.Series) -> Encoded:
+    # One symbol all the way down is the usual case, and a comparison is cheaper than a hash table.
+    if len(column) and isinstance(column.iloc[0], str) and column.iloc[-1] == column.iloc[0]:
+        text = column.iloc[0]
+        if (column == text).to_numpy(dtype=bool, na_value=False).all():
+            return np.zeros(len(column), dtype="int64"), [text]
+    codes, distinct = pd.factorize(column)
+    return np.asarray(codes, dtype="int64"), list(distinct)
+
+
+def _one_text(column: Any) -> bool:
+    import pyarrow.compute as pc
+
+    same = column[-1] == column[0] and column.null_count == 0 and not hasattr(column.type, "value_type")
+    return bool(same and pc.all(pc.equal(column, column[0])).as_py())
 
 
 def _column(rows: Any, name: str) -> Any:
