@@ -23,7 +23,9 @@ from btcfs_duckdb.engine import Meta
 from btcfs_duckdb.schema import current, instant, listed, numbers, quoted, superseded, to_arrow
 
 _SEEN = "_seen"
-BATCH = 131_072  # rows compared at once: more would need more memory and be no faster
+# What DuckDB stores together, and what is compared at once. An insert of whole row groups, each in one piece, goes
+# straight to its file; any other leaves parts of them, which go through the log and are written twice.
+ROW_GROUP = 122_880
 
 
 @attrs.define
@@ -129,7 +131,7 @@ class Commit:
 
     def _compared(self, incoming: pa.Table, held: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
         """The held rows, in some order, and whether each has the content that comes in."""
-        parts = [self._compared_part(incoming, held[at : at + BATCH]) for at in range(0, len(held), BATCH)]
+        parts = [self._compared_part(incoming, held[at : at + ROW_GROUP]) for at in range(0, len(held), ROW_GROUP)]
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([same for _, same in parts])
 
     def _compared_part(self, incoming: pa.Table, held: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
@@ -179,17 +181,20 @@ class Commit:
 
 
 def gathered(group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pa.Table]:
-    """Conformed frames as Arrow, small ones of a stream together. SchemaError as ``FeatureStore.write`` says."""
+    """Conformed frames as Arrow, those of a stream in whole row groups. SchemaError as ``FeatureStore.write`` says."""
     if isinstance(rows, pd.DataFrame):
         yield to_arrow(group, frames.conform(group, rows))
         return
     pending: list[pa.Table] = []
     for frame in frames.chunks(group, rows):
-        if pending and sum(table.num_rows for table in pending) + len(frame) > BATCH:
-            yield _together(group, pending)
-            pending = []
         # A copy, for whoever made the frame may use its memory again for the next.
-        pending.append(to_arrow(group, frame.copy() if len(frame) < BATCH else frame))
+        pending.append(to_arrow(group, frame, copy=True))
+        count = sum(table.num_rows for table in pending)
+        if count >= ROW_GROUP:
+            whole = _together(group, pending)
+            cut = count - count % ROW_GROUP
+            yield whole.slice(0, cut)
+            pending = [whole.slice(cut)]
     if pending:
         yield _together(group, pending)
 
@@ -230,7 +235,7 @@ def _registered(connection: Any, name: str, table: pa.Table) -> Iterator[None]:
 def _together(group: FeatureGroup, parts: Sequence[pa.Table]) -> pa.Table:
     if len(parts) == 1:
         return parts[0]
-    rows = pa.concat_tables(parts)
+    rows = pa.concat_tables(parts).combine_chunks()
     if group.has_time_key and (np.diff(numbers(rows.column(TIME_KEY))) > 0).all():
         return rows  # each time stands there once, so each key does
     again = rows.select(list(group.primary_key)).to_pandas().duplicated().to_numpy()

@@ -59,9 +59,9 @@ def drop_tables(group: FeatureGroup) -> list[str]:
     return [f"DROP TABLE {current(group)}", f"DROP TABLE {superseded(group)}"]
 
 
-def to_arrow(group: FeatureGroup, frame: pd.DataFrame) -> pa.Table:
-    """A conformed frame as an Arrow table; numbers are not copied, and NaN stays NaN."""
-    return pa.table({name: _arrow(dtype, frame[name]) for name, dtype in group.dtypes.items()})
+def to_arrow(group: FeatureGroup, frame: pd.DataFrame, *, copy: bool = False) -> pa.Table:
+    """A conformed frame as an Arrow table, NaN staying NaN; numbers share the frame's memory unless copied."""
+    return pa.table({name: _arrow(dtype, frame[name], copy) for name, dtype in group.dtypes.items()})
 
 
 def from_arrow(group: FeatureGroup, table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
@@ -86,13 +86,17 @@ def numbers(column: Any) -> np.ndarray[Any, Any]:
     return np.asarray(column.to_numpy())
 
 
-def _arrow(dtype: str, column: pd.Series) -> pa.Array:
+def _arrow(dtype: str, column: pd.Series, copy: bool) -> pa.Array:
     if dtype == "string":
         return pa.array(column.to_numpy(dtype=object), pa.string())
     if dtype != "timestamp":
-        return pa.array(column.to_numpy())
+        return pa.array(column.to_numpy(copy=copy))
     absent = column.isna().to_numpy()
-    times = pa.array(frames.micros(column), pa.int64(), mask=absent if absent.any() else None)
+    times = pa.array(
+        frames.micros(column).copy() if copy else frames.micros(column),
+        pa.int64(),
+        mask=absent if absent.any() else None,
+    )
     return times.view(ZONED)
 
 
