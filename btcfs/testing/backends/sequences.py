@@ -45,7 +45,7 @@ class SequenceLaws(Kit):
             oracle = memory.connect()
             for each in (store, oracle):
                 each.apply(group)
-            for _ in range(15):
+            for _ in range(8):
                 frame = random_rows(draw, group, int(draw.integers(0, 30)))
                 cut = int(draw.integers(0, len(frame) + 1))
                 given = (
