@@ -96,7 +96,9 @@ def test_a_row_on_the_threshold() -> None:
     feature, threshold = int(tree.feature[0]), float(tree.threshold[0])
     at = threshold * scaler.scale_[feature] + scaler.mean_[feature]
     near = rows(201, seed=8)
-    near[:, feature] = [np.nextafter(at, np.inf if step > 0 else -np.inf) + step * 1e-14 * at for step in range(-100, 101)]
+    near[:, feature] = [
+        np.nextafter(at, np.inf if step > 0 else -np.inf) + step * 1e-14 * at for step in range(-100, 101)
+    ]
 
     given = compile_pipeline(pipeline, "classification").predict_many(near)
 
