@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BEATS_BASELINE = "beats_baseline"
 FEATURES_CERTIFIED = "features_certified"
 DATA_CHECKS = "data_checks"
+VIEW_STORED = "view_stored"
 REQUIRED = (BEATS_BASELINE, FEATURES_CERTIFIED, DATA_CHECKS)
 
 
@@ -53,6 +54,13 @@ def recorded_checks(metadata: Mapping[str, Any]) -> list[GateCheck]:
 def beats_baseline(skilled: bool, detail: str) -> GateCheck:
     """What the evaluation found: whether the difference to every baseline lies above zero, interval and all."""
     return GateCheck(BEATS_BASELINE, skilled, detail)
+
+
+def view_stored(view: FeatureView, definitions: Sequence[Definition]) -> GateCheck:
+    """Whether the store has the very view that the model was trained on."""
+    if any(stored.fingerprint == view.fingerprint for stored in definitions):
+        return GateCheck(VIEW_STORED, True, f"{view.title} is stored")
+    return GateCheck(VIEW_STORED, False, f"{view.title} as the model knows it is not in the store; btcfs store info")
 
 
 def data_checks(checks: Sequence[Check]) -> GateCheck:
