@@ -48,7 +48,7 @@ class Subject:
     def target(self, matrix: Matrix, seed: int) -> Matrix:
         """What depends on the first column a little; 0.0 and 1.0, or percent; read-only."""
         noise = np.random.default_rng(seed).normal(size=len(matrix)) + (matrix[:, 0] - matrix[:, 0].mean()) * 500.0
-        values = (noise > 0).astype(np.float64) if self.kind.task == "classification" else noise
+        values: Matrix = (noise > 0).astype(np.float64) if self.kind.task == "classification" else noise
         values.flags.writeable = False
         return values
 
