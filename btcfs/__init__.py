@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AuthError": "errors",
     "BtcfsError": "errors",
+    "CheckFailed": "errors",
     "ConfigError": "errors",
     "DefinitionError": "errors",
     "InsufficientHistory": "errors",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from btcfs.definitions import Label as Label
     from btcfs.errors import AuthError as AuthError
     from btcfs.errors import BtcfsError as BtcfsError
+    from btcfs.errors import CheckFailed as CheckFailed
     from btcfs.errors import ConfigError as ConfigError
     from btcfs.errors import DefinitionError as DefinitionError
     from btcfs.errors import InsufficientHistory as InsufficientHistory

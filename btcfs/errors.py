@@ -9,6 +9,7 @@
     ├── InsufficientHistory  fewer candles than the lookback needs
     ├── NotFound             no such group, view, version or key
     ├── Unsupported          this backend cannot do that
+    ├── CheckFailed          a check that must pass did not
     ├── StoreBusy            another process holds the writer's lock
     ├── AuthError            the key is missing, wrong or lacks a scope
     └── StoreUnavailable     the backend cannot be reached
@@ -54,6 +55,10 @@ class NotFound(BtcfsError, LookupError):
 
 class Unsupported(BtcfsError, NotImplementedError):
     """The backend does not declare the capability that the call needs."""
+
+
+class CheckFailed(BtcfsError, ValueError):
+    """A check that must pass before something may happen did not; the message says which, and why."""
 
 
 class StoreBusy(BtcfsError, TimeoutError):

@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": ("btcfs.cli.validate", "Check candles by every rule; writes nothing."),
     "stats": ("btcfs.cli.stats", "Show the statistics of each commit."),
     "demo": ("btcfs.cli.demo", "Run the whole job on the sample market, with no network."),
+    "models": ("btcfs.cli.models", "Show the trained models; choose the one that answers."),
     "features": ("btcfs.cli.features", "Show the features that are installed."),
     "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table."),
     "backends": ("btcfs.cli.backends", "Show the backends that are installed."),

@@ -6,9 +6,9 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"BackendTests": "backends", "IndicatorTests": "indicators", "SourceTests": "sources"}
+_HOME = {"BackendTests": "backends", "IndicatorTests": "indicators", "ModelTests": "models", "SourceTests": "sources"}
 
-__all__ = ["BackendTests", "IndicatorTests", "SourceTests"]
+__all__ = ["BackendTests", "IndicatorTests", "ModelTests", "SourceTests"]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,4 +37,5 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from btcfs.testing.backends import BackendTests as BackendTests
     from btcfs.testing.indicators import IndicatorTests as IndicatorTests
+    from btcfs.testing.models import ModelTests as ModelTests
     from btcfs.testing.sources import SourceTests as SourceTests

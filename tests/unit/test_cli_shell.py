@@ -21,6 +21,7 @@ CODES = {
     "AuthError": 2,
     "ConfigError": 2,
     "Unsupported": 2,
+    "CheckFailed": 1,
     "DefinitionError": 3,
     "InsufficientHistory": 3,
     "SchemaError": 3,

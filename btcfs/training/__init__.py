@@ -1,0 +1,1 @@
+"""Training sets, honest evaluation, model bundles and their registry."""
