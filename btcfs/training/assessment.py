@@ -36,7 +36,7 @@ def assess(
     """
 
     def build() -> object:
-        return model.build(**(parameters or {}))
+        return model.estimator(data.features, **(parameters or {}))
 
     task: Task = model.task
     target = data.direction if task == "classification" else data.change

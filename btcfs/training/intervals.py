@@ -43,7 +43,7 @@ def wilson(successes: float, rows: int, confidence: float = 0.95) -> Interval:
 
 def block_length(rows: int, horizon: int) -> int:
     """Rows that are drawn together: the cube root of all, and no fewer than two overlapping labels span."""
-    return max(1, min(rows, max(round(rows ** (1 / 3)), 2 * horizon)))
+    return int(max(1, min(rows, max(round(rows ** (1 / 3)), 2 * horizon))))
 
 
 @attrs.frozen(eq=False)

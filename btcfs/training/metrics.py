@@ -73,7 +73,7 @@ def log_losses(truth: Floats, probability: Floats) -> Floats:
 
 def hits(truth: Floats, probability: Floats) -> Floats:
     """1.0 where the direction was right, else 0.0."""
-    return ((probability >= 0.5) == (truth == 1.0)).astype(np.float64)
+    return np.asarray((probability >= 0.5) == (truth == 1.0), dtype=np.float64)
 
 
 def correlation(a: Floats, b: Floats) -> float:

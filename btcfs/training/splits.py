@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -96,7 +97,7 @@ def walk_forward(
         raise ConfigError(f"an embargo of {embargo / 1e6} s is shorter than the label looks ahead, {gap / 1e6} s")
     gap = gap if embargo is None else embargo
     bounds = np.linspace(first, sealed, folds + 1).round().astype(np.int64)
-    made = [_fold(event_times, known_at, int(a), int(b), gap) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    made = [_fold(event_times, known_at, int(a), int(b), gap) for a, b in pairwise(bounds)]
     holdout = _fold(event_times, known_at, sealed, rows, gap)
     if any(len(fold.train) < LEAST_TRAIN // 2 for fold in made):
         raise InsufficientHistory(rows + LEAST_TRAIN, rows, "walk-forward folds after purging")
