@@ -42,7 +42,7 @@ def curves(evaluation: Evaluation) -> str:
     height, bottom = 320, 270
     values = [v for series in joined.values() for v in series]
     # The labels of the lines stand to the right of them.
-    x = Scale(0, evaluation.rows, 50, WIDTH - 190)
+    x = Scale(0, evaluation.rows, 50, WIDTH - 250)
     y = Scale(min([0, *values]), max([1, *values]), bottom, 30)
     marks = [
         *left_axis(y, 50, x.end, "hits above one half"),
