@@ -34,7 +34,7 @@ class TrainingReport:
     """All of a training. Rates are shares, changes in percent, instants UTC; ``tasks`` by task.
 
     ``bundle`` is the folder of the saved models, None before they are saved; a new version is always
-    a ``candidate``. ``base_rates`` has the share of ups in each year of the training set.
+    a ``candidate``; ``obstacles`` are what stands between it and activation. ``base_rates`` has the share of ups in each year of the training set.
     """
 
     version: str
@@ -56,6 +56,8 @@ class TrainingReport:
     versions: Mapping[str, str]
     seconds: float
     status: str = "candidate"
+    checks: list[dict[str, Any]] = attrs.field(factory=list)
+    obstacles: list[str] = attrs.field(factory=list)
     bundle: Path | None = None
     dataset: Path | None = None
 

@@ -130,7 +130,14 @@ def _task(task: str, part: TaskReport) -> str:
 
 def _ledger(report: TrainingReport) -> str:
     items = "".join(f"<li>{_NAMES[task]}: {escape(part.deflated.text)}</li>" for task, part in report.tasks.items())
-    return _section("Trials on these test periods", f"<ul>{items}</ul>")
+    return _section("Trials on these test periods", f"<ul>{items}</ul>") + _gate(report)
+
+
+def _gate(report: TrainingReport) -> str:
+    if not report.obstacles:
+        return _section("Activation", "<p>Nothing stands in the way.</p>")
+    items = "".join(f"<li>{escape(obstacle)}</li>" for obstacle in report.obstacles)
+    return _section("Activation", f"<p>In the way:</p><ul>{items}</ul>")
 
 
 def _origin(report: TrainingReport) -> str:

@@ -107,6 +107,7 @@ def manifest(report: TrainingReport) -> list[str]:
         "7. Updating model manifest...",
         "   ✓ Updated manifest",
         f"   ✓ {report.version} is a {report.status}; activate it with: btcfs models activate {report.version}",
+        *(f"   ! in the way: {obstacle}" for obstacle in report.obstacles),
     ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from btcfs.models import ModelKind
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.store import FeatureStore
 from btcfs.training import ledger, report_text
+from btcfs.training.activation_checks import Certify, failed, gate_checks
 from btcfs.training.assessment import assess
+from btcfs.training.bundle import save_bundle
 from btcfs.training.choice import DEFAULT_MODEL, TASKS, chosen_models
 from btcfs.training.dataset_files import write_training_set
 from btcfs.training.datasets import TrainingSet, materialise, training_view
@@ -29,6 +30,7 @@ from btcfs.training.report import TaskReport, TrainingReport
 from btcfs.training.report_start import begun
 from btcfs.training.splits import Split, walk_forward
 from btcfs.training.verdict import judge
+from btcfs.training.version_names import release_version, reserve_version
 from btcfs.training.walk import Task, Walk, fit, predict
 
 PARITY_ROWS = 2000
@@ -59,7 +61,8 @@ def train(
     seed: int = 0,
     open_holdout: bool = False,
     plugins: Plugins | None = None,
-    save: Save | None = None,
+    certify: Certify | None = None,
+    save: Save = save_bundle,
     notify: Listener = _silent,
 ) -> TrainingReport:
     """Train a classifier of direction and a regressor of change, judge both, and save them as a candidate.
@@ -68,18 +71,20 @@ def train(
     with ``open_holdout``, which the ledger keeps. Everything before it is walked forward in ``folds``.
     ``model`` names an installed model, or one for each task; ``models`` gives them as objects.
     ``start``, ``end`` bound the event times of the rows, ``as_of`` the knowledge. The models saved
-    were fitted on the rows before the sealed ones. Nothing is activated.
+    were fitted on the rows before the sealed ones. ``certify`` is the indicator kit's function,
+    without which the gate lacks that check. Nothing is activated.
 
     NotFound for a view, model or price that is not there; InsufficientHistory for too few rows.
     """
     began = time.perf_counter()
     chosen_view = training_view(store, view)
-    chosen = dict(models) if models is not None else chosen_models(plugins or installed_plugins(), model)
+    known = plugins or installed_plugins()
+    chosen = dict(models) if models is not None else chosen_models(known, model)
     data = materialise(
         store, chosen_view, label=_label(chosen_view, label, horizon), entity=entity, start=start, end=end, as_of=as_of
     )
     split = walk_forward(data.event_times, data.known_at, test_size=test_size, folds=folds)
-    version_name = _version(models_dir)
+    version_name = reserve_version(models_dir)
     # An unfitted model says what it is made of; one that cannot be built fails before anything is written.
     made = {task: chosen[task].estimator(data.features) for task in TASKS}
     report = begun(store, data, split, made, version=version_name, test_size=test_size, seed=seed)
@@ -95,7 +100,13 @@ def train(
     for task in TASKS:
         report = _with_task(report, data, split, chosen[task], opened.get(task), models_dir)
         notify(report_text.scores(task, report.tasks[task]))
-    report = attrs.evolve(report, seconds=time.perf_counter() - began)
+    checks = gate_checks(store, data, report.tasks, known, certify)
+    report = attrs.evolve(
+        report,
+        checks=[check.to_dict() for check in checks],
+        obstacles=failed(checks),
+        seconds=time.perf_counter() - began,
+    )
     report = _saved(report, data, fitted, models_dir, save)
     notify(report_text.saved(report) + report_text.manifest(report) + report_text.conclusion(report))
     return report
@@ -104,16 +115,6 @@ def train(
 def _label(view: FeatureView, label: Label | None, horizon: int | None) -> Label | None:
     chosen = label or view.label
     return chosen if horizon is None else attrs.evolve(chosen or Label(), horizon=horizon)
-
-
-def _version(models_dir: str | Path) -> str:
-    """The name of a new version: its UTC second, with a number behind it if that second is taken."""
-    stem = f"v{present():%Y%m%dT%H%M%SZ}"
-    name, number = stem, 1
-    while (Path(models_dir) / name).exists():
-        number += 1
-        name = f"{stem}-{number}"
-    return name
 
 
 def _fitted(kind: ModelKind, data: TrainingSet, split: Split) -> Any:
@@ -198,12 +199,9 @@ def _shopping(reason: str | None) -> Finding:
 
 
 def _saved(
-    report: TrainingReport, data: TrainingSet, fitted: Mapping[Task, Any], models_dir: str | Path, save: Save | None
+    report: TrainingReport, data: TrainingSet, fitted: Mapping[Task, Any], models_dir: str | Path, save: Save
 ) -> TrainingReport:
     """The report with its bundle; the reports inside it are those of a version that is saved."""
-    if save is None:
-        # Looked up by name: training and reading bundles need not be installed together.
-        save = import_module("btcfs.training.bundle").save_bundle
     complete = attrs.evolve(report, bundle=Path(models_dir) / report.version)
     metadata = {
         "market": report.market,
@@ -213,6 +211,7 @@ def _saved(
         "seed": report.seed,
         "models": {task: part.model for task, part in report.tasks.items()},
         "findings": [finding.to_dict() for finding in report.findings],
+        "checks": list(report.checks),
     }
     bundle = save(
         Path(models_dir),
@@ -225,4 +224,5 @@ def _saved(
         reports={"report.txt": complete.text(), "report.json": complete.json(), "report.html": complete.html()},
         version=report.version,
     )
-    return attrs.evolve(complete, bundle=Path(bundle.path), version=bundle.version)
+    release_version(models_dir, report.version)
+    return attrs.evolve(complete, bundle=Path(bundle.path))
