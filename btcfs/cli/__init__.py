@@ -15,6 +15,7 @@ from btcfs.errors import BtcfsError
 # name -> (module that has the click command ``command``, help)
 COMMANDS = {
     "ingest": ("btcfs.cli.ingest", "Fetch candles, compute features and commit them."),
+    "train": ("btcfs.cli.train", "Train models on stored features, and judge them honestly."),
     "verify": ("btcfs.cli.verify", "Check that the store holds what it should; changes nothing."),
     "validate": ("btcfs.cli.validate", "Check candles by every rule; writes nothing."),
     "stats": ("btcfs.cli.stats", "Show the statistics of each commit."),

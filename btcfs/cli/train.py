@@ -1,0 +1,84 @@
+"""The command that trains models on stored features and judges them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from btcfs.cli import console
+from btcfs.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from btcfs.indicators import Indicator
+
+
+@click.command(name="train")
+@click.option("--use-feature-store", is_flag=True, help="Train from the feature store; it always does.")
+@click.option(
+    "--test-size", type=float, default=0.1, show_default=True, help="Share of the newest rows that is sealed."
+)
+@click.option("--model", multiple=True, metavar="NAME", help="Model; twice for one of each task.  [default: logistic]")
+@click.option("--view", metavar="NAME", help="Training view; by default the standard one of the interval.")
+@click.option(
+    "--horizon", type=click.IntRange(min=1), help="Candles that the label looks ahead, instead of the view's."
+)
+@click.option("--folds", type=click.IntRange(min=1), default=10, show_default=True, help="Walk-forward folds.")
+@click.option("--start", metavar="TIME", help="First event time to train on.")
+@click.option("--end", metavar="TIME", help="Event time to stop before.")
+@click.option("--as-of", metavar="TIME", help="Train on what was known then.")
+@click.option("--models", "models_dir", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--open-holdout", is_flag=True, help="Score the sealed rows too; the ledger keeps that they were seen.")
+@click.option("--symbol", metavar="NAME", help="Market, such as BTC-USD.")
+@click.option("--interval", metavar="1d|1h|1m", help="Length of one candle.")
+@console.json_option
+@pass_session
+def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -> None:
+    """Train a classifier of direction and a regressor of change; save them as a candidate version."""
+    from btcfs.pipeline.standard import named
+    from btcfs.training.train import train
+
+    config = session.configure(symbol=options["symbol"], interval=options["interval"])
+    with session.open(config) as store:
+        report = train(
+            store,
+            view=options["view"] or named("bitcoin_training_view", config.interval),
+            horizon=options["horizon"],
+            entity={"symbol": config.symbol},
+            start=_instant(options["start"]),
+            end=_instant(options["end"]),
+            as_of=_instant(options["as_of"]),
+            model=options["model"] or ("logistic",),
+            models_dir=models_dir,
+            test_size=options["test_size"],
+            folds=options["folds"],
+            seed=options["seed"],
+            open_holdout=options["open_holdout"],
+            plugins=session.plugins,
+            certify=_certify,
+            notify=(lambda lines: None) if as_json else _show,
+        )
+    if as_json:
+        console.show_json(report)
+    else:
+        console.line(f"Report: {report.bundle}/reports/report.html")
+
+
+def _show(lines: Any) -> None:
+    for line in lines:
+        console.line(line)
+
+
+def _instant(text: str | None) -> Any:
+    from btcfs.instants import parse_instant
+
+    return None if text is None else parse_instant(text)
+
+
+def _certify(indicator: Indicator) -> list[str]:
+    """Findings on generated markets; few of them, for the kit's own tests use many."""
+    from btcfs.testing.indicators import certify
+
+    return certify(indicator, examples=2)

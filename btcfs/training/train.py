@@ -1,0 +1,228 @@
+"""Training: from a stored view to an honestly judged candidate version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from btcfs.definitions import FeatureView, Label
+from btcfs.instants import now as present
+from btcfs.models import ModelKind
+from btcfs.plugins import Plugins, installed_plugins
+from btcfs.store import FeatureStore
+from btcfs.training import ledger, report_text
+from btcfs.training.activation_checks import Certify, failed, gate_checks
+from btcfs.training.assessment import assess
+from btcfs.training.bundle import save_bundle
+from btcfs.training.choice import DEFAULT_MODEL, TASKS, chosen_models
+from btcfs.training.dataset_files import write_training_set
+from btcfs.training.datasets import TrainingSet, materialise, training_view
+from btcfs.training.evaluation import Evaluation, evaluate
+from btcfs.training.findings import Finding
+from btcfs.training.labels import Integers
+from btcfs.training.report import TaskReport, TrainingReport
+from btcfs.training.report_start import begun
+from btcfs.training.splits import Split, walk_forward
+from btcfs.training.verdict import judge
+from btcfs.training.version_names import release_version, reserve_version
+from btcfs.training.walk import Task, Walk, fit, predict
+
+PARITY_ROWS = 2000
+
+Listener = Callable[[Sequence[str]], None]
+Save = Callable[..., Any]
+
+
+def _silent(lines: Sequence[str]) -> None:
+    """Nobody listens."""
+
+
+def train(
+    store: FeatureStore,
+    *,
+    view: FeatureView | str | None = None,
+    label: Label | None = None,
+    horizon: int | None = None,
+    entity: Mapping[str, str] | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    as_of: datetime | None = None,
+    model: str | Sequence[str] = DEFAULT_MODEL,
+    models: Mapping[Task, ModelKind] | None = None,
+    models_dir: str | Path = "models",
+    test_size: float = 0.1,
+    folds: int = 10,
+    seed: int = 0,
+    open_holdout: bool = False,
+    plugins: Plugins | None = None,
+    certify: Certify | None = None,
+    save: Save = save_bundle,
+    notify: Listener = _silent,
+) -> TrainingReport:
+    """Train a classifier of direction and a regressor of change, judge both, and save them as a candidate.
+
+    The last ``test_size`` of the rows stays sealed: no fold and no fit sees it, and it is scored only
+    with ``open_holdout``, which the ledger keeps. Everything before it is walked forward in ``folds``.
+    ``model`` names an installed model, or one for each task; ``models`` gives them as objects.
+    ``start``, ``end`` bound the event times of the rows, ``as_of`` the knowledge. The models saved
+    were fitted on the rows before the sealed ones. ``certify`` is the indicator kit's function,
+    without which the gate lacks that check. Nothing is activated.
+
+    NotFound for a view, model or price that is not there; InsufficientHistory for too few rows.
+    """
+    began = time.perf_counter()
+    chosen_view = training_view(store, view)
+    known = plugins or installed_plugins()
+    chosen = dict(models) if models is not None else chosen_models(known, model)
+    data = materialise(
+        store, chosen_view, label=_label(chosen_view, label, horizon), entity=entity, start=start, end=end, as_of=as_of
+    )
+    split = walk_forward(data.event_times, data.known_at, test_size=test_size, folds=folds)
+    version_name = reserve_version(models_dir)
+    # An unfitted model says what it is made of; one that cannot be built fails before anything is written.
+    made = {task: chosen[task].estimator(data.features) for task in TASKS}
+    report = begun(store, data, split, made, version=version_name, test_size=test_size, seed=seed)
+    report = attrs.evolve(report, dataset=write_training_set(data, models_dir, report.split))
+    notify(report_text.heading(version_name, report.backend) + report_text.loaded(report))
+
+    fitted = {task: _fitted(chosen[task], data, split) for task in TASKS}
+    opened: Mapping[Task, Evaluation] = {}
+    if open_holdout:
+        times, opened = _open(models_dir, report, data, split, chosen, fitted)
+        report = attrs.evolve(report, openings=times)
+    notify(report_text.split(report) + report_text.scaling(report))
+    for task in TASKS:
+        report = _with_task(report, data, split, chosen[task], opened.get(task), models_dir)
+        notify(report_text.scores(task, report.tasks[task]))
+    checks = gate_checks(store, data, report.tasks, known, certify)
+    report = attrs.evolve(
+        report,
+        checks=[check.to_dict() for check in checks],
+        obstacles=failed(checks),
+        seconds=time.perf_counter() - began,
+    )
+    report = _saved(report, data, fitted, models_dir, save)
+    notify(report_text.saved(report) + report_text.manifest(report) + report_text.conclusion(report))
+    return report
+
+
+def _label(view: FeatureView, label: Label | None, horizon: int | None) -> Label | None:
+    chosen = label or view.label
+    return chosen if horizon is None else attrs.evolve(chosen or Label(), horizon=horizon)
+
+
+def _fitted(kind: ModelKind, data: TrainingSet, split: Split) -> Any:
+    rows = split.holdout.train
+    target = data.direction if kind.task == "classification" else data.change
+    return fit(lambda: kind.estimator(data.features), data.X[rows], target[rows], kind.task)
+
+
+def _opened(kind: ModelKind, data: TrainingSet, split: Split, estimator: Any, seed: int) -> Evaluation:
+    """The saved model's score on the rows that were sealed."""
+    holdout = split.holdout
+    forecast = predict(estimator, data.X[holdout.test], kind.task)
+    run = Walk(kind.task, holdout.test, np.zeros(len(holdout.test), dtype=np.int64), forecast, np.nan, (estimator,))
+    return evaluate(data, run, [holdout], kind.name, seed=seed)
+
+
+def _open(
+    models_dir: str | Path,
+    report: TrainingReport,
+    data: TrainingSet,
+    split: Split,
+    chosen: Mapping[Task, ModelKind],
+    fitted: Mapping[Task, Any],
+) -> tuple[int, dict[Task, Evaluation]]:
+    """How often this holdout was opened before, and the saved models' scores on it; both are written down first."""
+    scored = {task: _opened(chosen[task], data, split, fitted[task], report.seed) for task in TASKS}
+    trials = [
+        _trial(report, data, "holdout", chosen[task], split.holdout.test, scored[task].wilson.value) for task in TASKS
+    ]
+    before = ledger.read_trials(models_dir)
+    ledger.record(models_dir, trials)
+    return ledger.openings(before, trials[0]), scored
+
+
+def _with_task(
+    report: TrainingReport,
+    data: TrainingSet,
+    split: Split,
+    kind: ModelKind,
+    opened: Evaluation | None,
+    models_dir: str | Path,
+) -> TrainingReport:
+    assessed = assess(data, kind, split, seed=report.seed)
+    rows = split.tested
+    trial = _trial(report, data, "walk-forward", kind, rows, assessed.evaluation.wilson.value)
+    before = ledger.read_trials(models_dir)
+    ledger.record(models_dir, [trial])
+    deflated = ledger.deflate([t for t in before if t.kind == "walk-forward"], trial)
+    findings = (*assessed.findings, _shopping(ledger.shopped(before, trial)))
+    verdict = judge(assessed.evaluation, findings, deflated)
+    part = TaskReport(kind.name, assessed.evaluation, verdict, deflated, assessed.importance, opened)
+    known = {finding.name for finding in report.findings}
+    added = tuple(finding for finding in findings if finding.name not in known)
+    return attrs.evolve(report, tasks={**report.tasks, kind.task: part}, findings=(*report.findings, *added))
+
+
+def _trial(
+    report: TrainingReport, data: TrainingSet, kind: Any, model: ModelKind, rows: Integers, rate: float
+) -> ledger.Trial:
+    return ledger.Trial(
+        version=report.version,
+        made_at=present().isoformat(),
+        kind=kind,
+        task=model.task,
+        model=model.name,
+        market=report.market,
+        label=data.label.name,
+        training_set=report.training_set,
+        start=int(data.event_times[rows[0]]),
+        end=int(data.event_times[rows[-1]]),
+        newest=str(report.provenance["newest_stored"]),
+        rows=len(rows),
+        hits=round(rate * len(rows)),
+        base_rate=float((data.change[rows] > (data.label.threshold if model.task == "classification" else 0)).mean()),
+    )
+
+
+def _shopping(reason: str | None) -> Finding:
+    if reason is None:
+        return Finding("test-window shopping", "ok", "the ledger knows of no choice among test periods")
+    return Finding("test-window shopping", "alarm", reason)
+
+
+def _saved(
+    report: TrainingReport, data: TrainingSet, fitted: Mapping[Task, Any], models_dir: str | Path, save: Save
+) -> TrainingReport:
+    """The report with its bundle; the reports inside it are those of a version that is saved."""
+    complete = attrs.evolve(report, bundle=Path(models_dir) / report.version)
+    metadata = {
+        "market": report.market,
+        "training_set": report.training_set,
+        "provenance": report.to_dict()["provenance"],
+        "split": report.split,
+        "seed": report.seed,
+        "models": {task: part.model for task, part in report.tasks.items()},
+        "findings": [finding.to_dict() for finding in report.findings],
+        "checks": list(report.checks),
+    }
+    bundle = save(
+        Path(models_dir),
+        estimators=dict(fitted),
+        view=data.view,
+        label=data.label,
+        parity_rows=data.X[-PARITY_ROWS:],
+        metadata=metadata,
+        metrics=complete.metrics,
+        reports={"report.txt": complete.text(), "report.json": complete.json(), "report.html": complete.html()},
+        version=report.version,
+    )
+    release_version(models_dir, report.version)
+    return attrs.evolve(complete, bundle=Path(bundle.path))
