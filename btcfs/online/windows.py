@@ -48,7 +48,9 @@ def get_feature_window(
     leading = catalogue.resolve(store.definitions(), view).leading
     step = leading.step
     if step is None:
-        raise SchemaError(f"view {view.title} is looked up by {leading.title}, which has no interval to make windows of")
+        raise SchemaError(
+            f"view {view.title} is looked up by {leading.title}, which has no interval to make windows of"
+        )
     newest_key = {"symbol": symbol} if end is None else {"symbol": symbol, TIME_KEY: end}
     [newest] = store.get_online_features(view, [newest_key])
     last: datetime = newest.key[TIME_KEY]
