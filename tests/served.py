@@ -70,7 +70,7 @@ class SmallBundle:
     view_fingerprint: str
     classification: Dot
     regression: Dot
-    label: Label = Label()
+    label: Label = attrs.field(factory=Label)
     metrics: dict[str, Any] = attrs.field(factory=dict)
     metadata: dict[str, Any] = attrs.field(factory=dict)
 

@@ -36,6 +36,7 @@ _STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
     (StoreBusy, 503, "store-busy"),
     (AuthError, 403, "forbidden"),
     (StoreUnavailable, 503, "unavailable"),
+    (BtcfsError, 409, "refused"),
 )
 
 

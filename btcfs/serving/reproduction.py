@@ -58,8 +58,15 @@ class Replay:
         return {**attrs.asdict(self), "equal": self.equal}
 
 
-def replay(store: FeatureStore, load: Callable[[str], ServableBundle], prediction_id: str, plugins: Plugins) -> Replay:
-    """Make a logged prediction again. ``load`` gives the bundle of a version.
+def replay(
+    store: FeatureStore,
+    load: Callable[[str], ServableBundle],
+    prediction_id: str,
+    plugins: Plugins,
+    *,
+    candles: str | None = None,
+) -> Replay:
+    """Make a logged prediction again. ``load`` gives the bundle of a version, ``candles`` names the candles' group.
 
     The vector is found as the request found it: from the store as it was known then, or computed
     from the candles as they were known then and the one posted. NotFound if no such prediction is
@@ -73,7 +80,7 @@ def replay(store: FeatureStore, load: Callable[[str], ServableBundle], predictio
         "price_change_pct": float(bundle.regression.predict(vector)),
     }
     logged = {name: float(row[name]) for name in outputs}
-    same, note = _compared(store, row, vector, plugins)
+    same, note = _compared(store, row, vector, plugins, candles)
     return Replay(
         prediction_id=prediction_id,
         made_at=from_micros(row["event_time"]).isoformat(),
@@ -98,9 +105,11 @@ def _logged(store: FeatureStore, prediction_id: str) -> dict[str, Any]:
     return dict(zip(PREDICTIONS.columns, to_records(PREDICTIONS, rows)[0], strict=True))
 
 
-def _compared(store: FeatureStore, row: dict[str, Any], vector: Floats, plugins: Plugins) -> tuple[bool | None, str]:
+def _compared(
+    store: FeatureStore, row: dict[str, Any], vector: Floats, plugins: Plugins, candles: str | None
+) -> tuple[bool | None, str]:
     try:
-        again = _found_again(store, row, plugins)
+        again = _found_again(store, row, plugins, candles)
     except BtcfsError as exc:
         return None, f"the vector could not be found anew: {exc}"
     if _bits(again) == _bits(vector):
@@ -109,12 +118,12 @@ def _compared(store: FeatureStore, row: dict[str, Any], vector: Floats, plugins:
     return False, f"{different} of {len(vector)} values differ from those found anew"
 
 
-def _found_again(store: FeatureStore, row: dict[str, Any], plugins: Plugins) -> Floats:
+def _found_again(store: FeatureStore, row: dict[str, Any], plugins: Plugins, candles: str | None) -> Floats:
     view = _view(store, row["view_fingerprint"])
     as_of = from_micros(row["event_time"]) if Capability.TIME_TRAVEL in store.capabilities else None
     leading = catalogue.resolve(store.definitions(), view).leading
     if row["feature_source"] == "local":
-        return _computed_again(store, row, view, plugins)
+        return _computed_again(store, row, view, plugins, candles)
     assert leading.step is not None
     spine = pd.DataFrame(
         {
@@ -126,13 +135,15 @@ def _found_again(store: FeatureStore, row: dict[str, Any], plugins: Plugins) -> 
     return np.asarray(found[list(view.features)].to_numpy(dtype="float64")[0])
 
 
-def _computed_again(store: FeatureStore, row: dict[str, Any], view: FeatureView, plugins: Plugins) -> Floats:
+def _computed_again(
+    store: FeatureStore, row: dict[str, Any], view: FeatureView, plugins: Plugins, candles: str | None
+) -> Floats:
     leading = catalogue.resolve(store.definitions(), view).leading
     plan = plan_of(leading, plugins)
     candle = logged_candle(row["candle"])
     assert candle is not None
     as_of = from_micros(row["event_time"]) if Capability.TIME_TRAVEL in store.capabilities else None
-    raw = candle_group(plan.interval)
+    raw = candle_group(plan.interval, candles)
     time = from_micros(candle.timestamp)
     before = CandleHistory(store, raw, row["symbol"]).between(plan.first_needed(time), time, as_of=as_of)
     block = compute_new(plan, before, candle.arrays(plan.step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter, time
 from typing import Any
 
@@ -167,7 +167,7 @@ class Routes:
         await self._started()
         registry = self._registry("activate")
         version = request.path_params["version"]
-        await service.in_thread(_activate, service, registry, version, reason)
+        await service.in_thread(_activate, registry, version, reason)
         model = await service.in_thread(service.reload)
         return _json({"active": model.bundle.version})
 
@@ -228,11 +228,11 @@ def counted(service: Service, route: str, endpoint: Endpoint) -> Endpoint:
     return call
 
 
-def _activate(service: Service, registry: Any, version: str, reason: str | None) -> None:
-    from btcfs.training.gate import gate_checks
+def _activate(registry: Any, version: str, reason: str | None) -> None:
+    from btcfs.training.gate import recorded_checks
 
-    bundle = registry.show(version)
-    registry.activate(version, checks=gate_checks(service.store, bundle), force_reason=reason)
+    checks = recorded_checks(registry.load(version).metadata)
+    registry.activate(version, checks=checks, force_reason=reason)
 
 
 def _json(content: Any) -> Response:
@@ -299,7 +299,7 @@ def _plain(value: Any) -> Any:
     """What of a registry's answer can be JSON: mappings, lists, numbers and texts; a missing number is null."""
     if hasattr(value, "to_dict"):
         return _plain(value.to_dict())
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
