@@ -36,6 +36,10 @@ _HOME = {
     "ModelKind": "models",
     "hookimpl": "hookspecs",
     "connect": "connection",
+    "BitcoinFeatureStore": "bitcoin",
+    "FeatureStorePredictor": "bitcoin",
+    "prepare_features_for_store": "bitcoin",
+    "validate_features": "bitcoin",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -55,6 +59,10 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from btcfs.bitcoin import BitcoinFeatureStore as BitcoinFeatureStore
+    from btcfs.bitcoin import FeatureStorePredictor as FeatureStorePredictor
+    from btcfs.bitcoin import prepare_features_for_store as prepare_features_for_store
+    from btcfs.bitcoin import validate_features as validate_features
     from btcfs.connection import connect as connect
     from btcfs.definitions import Feature as Feature
     from btcfs.definitions import FeatureGroup as FeatureGroup

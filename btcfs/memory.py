@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,13 +40,15 @@ class Row:
 class Contents:
     """What one memory store holds; stores opened on the same contents share it.
 
-    ``tables`` has for each group and key every row it ever had, the newest last.
+    ``tables`` has for each group and key every row it ever had, the newest last; ``changes`` counts
+    for each group how often it, its rows or its views changed.
     """
 
     definitions: list[Definition] = attrs.field(factory=list)
     tables: dict[tuple[str, int], dict[Key, list[Row]]] = attrs.field(factory=dict)
     commits: int = 0
     last_commit: int = 0
+    changes: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     lock: RLock = attrs.field(factory=RLock, repr=False)
 
 
@@ -72,6 +75,7 @@ class MemoryStore:
             contents.definitions = catalogue.ordered([*others, definition])
             if isinstance(definition, FeatureGroup):
                 contents.tables.setdefault(definition.ref, {})
+            contents.changes.update(_touched(definition))
 
     def definitions(self) -> Sequence[Definition]:
         return list(self._open().definitions)
@@ -84,6 +88,7 @@ class MemoryStore:
             for victim in doomed:
                 if isinstance(victim, FeatureGroup):
                     del contents.tables[victim.ref]
+                contents.changes.update(_touched(victim))
 
     def write(self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> WriteReport:
         contents = self._open()
@@ -157,6 +162,11 @@ class MemoryStore:
         with self._open().lock:
             yield
 
+    def change_token(self, groups: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+        """A value that differs after any change of these groups, their rows or the views over them."""
+        changes = self._open().changes
+        return tuple([changes[ref] for ref in groups])
+
     def close(self) -> None:
         self._contents = None
 
@@ -196,6 +206,7 @@ class MemoryStore:
         contents.last_commit = max(instants.to_micros(instants.now()), contents.last_commit + 1)
         for key in [*new, *changed]:
             table.setdefault(key, []).append(Row(key, *staged[key], contents.last_commit))
+        contents.changes[group.ref] += 1
         return attrs.evolve(
             report,
             commit_id=f"{contents.commits:012d}",
@@ -257,6 +268,11 @@ class MemoryStore:
             for name, part in zip(leading.primary_key, first.key, strict=True)
         }
         return FeatureVector(values, instants.from_micros(newest), self.name, resolved.view.fingerprint, full)
+
+
+def _touched(definition: Definition) -> tuple[tuple[str, int], ...]:
+    """The groups that a definition is, or is made of."""
+    return (definition.ref,) if isinstance(definition, FeatureGroup) else definition.groups
 
 
 def _same_name(one: Definition, other: Definition) -> bool:

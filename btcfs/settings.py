@@ -20,8 +20,8 @@ else:
     import tomli as tomllib
 
 PREFIX = "BTCFS_"
-# The first names the file; the second tells btcfs's own tests where their market data lie.
-_NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_TEST_PROFILE")
+# Of these, the first names the file, two are for btcfs's own tests, and one is a secret that only btcfs serve reads.
+_NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_TEST_PROFILE", "BTCFS_ADMIN_TOKEN")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)

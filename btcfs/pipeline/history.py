@@ -70,8 +70,10 @@ class CandleHistory:
     group: FeatureGroup
     symbol: str
 
-    def between(self, start: datetime | None = None, end: datetime | None = None) -> CandleArrays:
-        """The stored candles with ``start <= open time < end``."""
+    def between(
+        self, start: datetime | None = None, end: datetime | None = None, *, as_of: datetime | None = None
+    ) -> CandleArrays:
+        """The stored candles with ``start <= open time < end``; with ``as_of``, as they were known then."""
         assert self.group.interval is not None
         if not is_applied(self.store, self.group):
             return CandleArrays.none(self.group.interval)
@@ -82,6 +84,7 @@ class CandleHistory:
             None if end is None else end + step,
             entity={"symbol": self.symbol},
             columns=(TIME_KEY, *CANDLE_COLUMNS),
+            as_of=as_of,
         )
         return CandleArrays.from_frame(rows, self.group.interval)
 

@@ -1,0 +1,93 @@
+"""The command that answers predictions over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from btcfs.cli import console
+from btcfs.cli.session import Session, pass_session
+from btcfs.errors import ConfigError
+
+TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
+
+
+@click.command(name="serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--models", type=click.Path(path_type=Path), default=Path("models"), show_default=True, metavar="DIR")
+@click.option("--symbol", metavar="NAME", help="Market that a request without one means.")
+@click.option("--no-log", is_flag=True, help="Do not log predictions to the store.")
+@click.option(
+    "--admin-token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help=f"File with the token that opens the administrator's routes; or the variable {TOKEN_VARIABLE}.",
+)
+@pass_session
+def command(
+    session: Session,
+    host: str,
+    port: int,
+    models: Path,
+    symbol: str | None,
+    no_log: bool,
+    admin_token_file: Path | None,
+) -> None:
+    """Serve the active model over the configured store; stop with Ctrl-C.
+
+    POST /predict takes a candle, an instant, or {} for the newest one; GET /openapi.json says the rest.
+    """
+    uvicorn = _uvicorn()
+    from btcfs.serving import create_app
+
+    config = session.configure(symbol=None if symbol is None else symbol.replace("/", "-").upper())
+    with session.open(config) as store:
+        app = create_app(
+            store=store,
+            models=models,
+            plugins=session.plugins,
+            symbol=config.symbol,
+            candles=config.candles if "candles" in config.origins else None,
+            admin_token=_token(admin_token_file),
+            log_predictions=not no_log,
+        )
+        settings = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="on")
+        server = uvicorn.Server(settings)
+        socket = settings.bind_socket()
+        shown = f"http://{host}:{socket.getsockname()[1]}"
+        console.line(f"Serving {models} over {store.name} at {shown}")
+        console.line(f"curl -X POST {shown}/predict -H 'content-type: application/json' -d '{{}}'")
+        with_collector_at_rest(server.run, [socket])
+
+
+def with_collector_at_rest(run: Any, sockets: list[Any]) -> None:
+    """Run a server with what is loaded by now left out of garbage collection, which would pause requests for it."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    try:
+        run(sockets=sockets)
+    finally:
+        gc.unfreeze()
+
+
+def _token(file: Path | None) -> str | None:
+    import os
+
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    token = file.read_text(encoding="utf-8").strip()
+    if not token:
+        raise ConfigError(f"{file} holds no token; an empty one would open the administrator's routes to everybody")
+    return token
+
+
+def _uvicorn() -> Any:
+    try:
+        import uvicorn
+    except ModuleNotFoundError as exc:
+        raise ConfigError("btcfs serve needs the extra 'serve': pip install 'btcfs[serve]'") from exc
+    return uvicorn

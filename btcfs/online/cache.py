@@ -1,0 +1,119 @@
+"""Vectors kept until the store they came from changes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from btcfs.definitions import TIME_KEY, FeatureView
+from btcfs.instants import from_micros, to_micros
+from btcfs.online.changes import change_probe
+from btcfs.store import FeatureStore, FeatureVector
+
+if TYPE_CHECKING:
+    Key = tuple[str, int | None]  # symbol and open time in microseconds; None means the newest
+
+CAPACITY = 10_000
+
+
+@attrs.frozen(eq=False)
+class KnownVector:
+    """A stored vector and what a request asks of it: times in microseconds, and whether a value is missing."""
+
+    vector: FeatureVector
+    timestamp: int
+    event_time: int
+    missing: tuple[str, ...]
+
+
+@attrs.frozen(eq=False)
+class _Entry:
+    token: Hashable
+    known: KnownVector
+
+
+class VectorCache:
+    """The stored vectors of one view, each read once per state of its groups.
+
+    An entry is valid for the state (``change_token``) in which it was read, so a commit of any
+    process ends it. However many threads ask for one key at once, one of them reads it. A store
+    that cannot tell its state is read each time. ``capacity`` bounds the number of entries; the
+    oldest go first.
+    """
+
+    def __init__(self, store: FeatureStore, view: FeatureView, capacity: int = CAPACITY) -> None:
+        self.view = view
+        self.hits = 0
+        self.misses = 0
+        self._store = store
+        self._groups = tuple(view.groups)
+        self._probe = change_probe(store)
+        self._capacity = capacity
+        self._entries: dict[Key, _Entry] = {}
+        self._reading: dict[Key, Lock] = {}
+        self._lock = Lock()
+
+    @property
+    def caching(self) -> bool:
+        """Whether the store can tell its state, so that vectors are kept at all."""
+        return self._probe is not None
+
+    def get(self, symbol: str, time: int | None = None) -> tuple[KnownVector, bool]:
+        """The vector of that candle (its newest without ``time``), and whether it was in the cache.
+
+        ``time`` is the candle's open time in microseconds. Errors are those of ``get_online_features``.
+        """
+        if self._probe is None:
+            return self._read(symbol, time), False
+        key = (symbol, time)
+        token = self._probe(self._groups)
+        entry = self._entries.get(key)
+        if entry is not None and entry.token == token:
+            self.hits += 1
+            return entry.known, True
+        return self._shared_read(key)
+
+    def _shared_read(self, key: Key) -> tuple[KnownVector, bool]:
+        assert self._probe is not None
+        with self._lock:
+            turn = self._reading.setdefault(key, Lock())
+        try:
+            with turn:
+                # Asked before the read: should a commit fall in between, the entry is only thought older than it is.
+                token = self._probe(self._groups)
+                entry = self._entries.get(key)
+                if entry is not None and entry.token == token:
+                    self.hits += 1
+                    return entry.known, True
+                known = self._read(*key)
+                self._keep(key, _Entry(token, known))
+                return known, False
+        finally:
+            with self._lock:
+                self._reading.pop(key, None)
+
+    def _keep(self, key: Key, entry: _Entry) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+            self._entries[key] = entry
+            while len(self._entries) > self._capacity:
+                del self._entries[next(iter(self._entries))]
+
+    def _read(self, symbol: str, time: int | None) -> KnownVector:
+        self.misses += 1
+        key: dict[str, Any] = {"symbol": symbol}
+        if time is not None:
+            key[TIME_KEY] = from_micros(time)
+        [vector] = self._store.get_online_features(self.view, [key])
+        return known_vector(vector, self.view)
+
+
+def known_vector(vector: FeatureVector, view: FeatureView) -> KnownVector:
+    """The vector with its times in microseconds and the names of its missing values."""
+    missing = vector.values != vector.values
+    names = tuple(name for name, absent in zip(view.features, missing, strict=True) if absent) if missing.any() else ()
+    vector.values.flags.writeable = False
+    return KnownVector(vector, to_micros(vector.key[TIME_KEY]), to_micros(vector.event_time), names)

@@ -1,0 +1,152 @@
+"""The predictor as a Starlette app: served by itself or mounted in another one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from btcfs.errors import BtcfsError
+from btcfs.plugins import Plugins
+from btcfs.serving.endpoint import PredictEndpoint
+from btcfs.serving.exchange import ClientGone
+from btcfs.serving.problems import encoded, headers_of, problem_of, status_problem
+from btcfs.serving.routes import Routes, counted
+from btcfs.serving.service import Models, Options, Service
+from btcfs.serving.watch import watch
+from btcfs.store import FeatureStore
+
+# Exception itself comes last: Starlette answers it too, and raises it again for the server to log.
+_EXPECTED = (HTTPException, BtcfsError, msgspec.MsgspecError, ClientGone, ClientDisconnect, Exception)
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    *,
+    store: FeatureStore | None = None,
+    models: str | Path | Models = "models",
+    plugins: Plugins | None = None,
+    **options: Any,
+) -> Starlette:
+    """A predictor of its own, sharing nothing with any other.
+
+    ``store`` stays open when the app ends; without one, the configured store is opened at the start
+    and closed at the end. ``models`` is the folder of bundles. ``options`` are the fields of
+    ``btcfs.serving.service.Options``: ``symbol``, ``admin_token``, ``most_bytes`` and so on.
+
+    The work begins with the app's lifespan, which a parent app has to run (``composed_lifespan``);
+    an app mounted without that begins with its first request, and its last half second of
+    predictions may not be logged.
+    """
+    service = Service(_opener(store), _registry(models), Options(**options), plugins)
+    routes = Routes(service)
+    named: list[tuple[str, str, Any]] = [
+        ("/v1/predict/batch", "POST", routes.predict_many),
+        ("/v1/features", "GET", routes.features),
+        ("/v1/window", "GET", routes.window),
+        ("/v1/model", "GET", routes.model),
+        ("/v1/models", "GET", routes.models),
+        ("/v1/models/{version}", "GET", routes.model_version),
+        ("/v1/models/{version}/activate", "POST", routes.activate),
+        ("/v1/reload", "POST", routes.reload),
+        ("/health", "GET", routes.health),
+        ("/ready", "GET", routes.ready),
+        ("/metrics", "GET", routes.metrics),
+        ("/openapi.json", "GET", routes.openapi),
+        ("/", "GET", routes.index),
+    ]
+    # Routes are tried in order, so the one that is asked thousands of times a second comes first.
+    table = [
+        Route(path, PredictEndpoint(service, path), methods=["POST"], name=f"predict at {path}")
+        for path in ("/predict", "/v1/predict")
+    ]
+    table += [Route(path, counted(service, path, end), methods=[verb]) for path, verb, end in named]
+    answers = _answers(service)
+    app = Starlette(
+        routes=table,
+        lifespan=_lifespan(service),
+        exception_handlers=dict.fromkeys(_EXPECTED, answers),
+    )
+    app.state.service = service
+    return app
+
+
+def composed_lifespan(*apps: Starlette, own: Lifespan | None = None) -> Lifespan:
+    """A lifespan for the app that these are mounted in: theirs, and then its own if it has one."""
+
+    @asynccontextmanager
+    async def lifespan(parent: Any) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for app in apps:
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            if own is not None:
+                await stack.enter_async_context(own(parent))
+            yield
+
+    return lifespan
+
+
+def _lifespan(service: Service) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        await asyncio.to_thread(service.start)
+        watching = asyncio.create_task(watch(service))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await asyncio.to_thread(service.stop)
+
+    return lifespan
+
+
+def _answers(service: Service) -> Callable[[Request, Exception], Any]:
+    """Answers an error with its problem document."""
+
+    async def respond(request: Request, error: Exception) -> Response:
+        if isinstance(error, (ClientGone, ClientDisconnect)):
+            return Response(status_code=400)  # nobody reads it
+        if isinstance(error, HTTPException):
+            problem = status_problem(error.status_code, error.detail)
+        else:
+            problem = problem_of(error)
+        service.counters.responses[request.scope.get("btcfs.route", "other"), problem.status] += 1
+        response = Response(encoded(problem), status_code=problem.status)
+        for name, value in headers_of(problem):
+            response.headers[name.decode()] = value.decode()
+        for header, text in (getattr(error, "headers", None) or {}).items():
+            response.headers[header] = text
+        return response
+
+    return respond
+
+
+def _opener(store: FeatureStore | None) -> Callable[[], tuple[FeatureStore, bool]]:
+    def opened() -> tuple[FeatureStore, bool]:
+        if store is not None:
+            return store, False
+        from btcfs.connection import connect
+
+        return connect(), True
+
+    return opened
+
+
+def _registry(models: str | Path | Models) -> Models:
+    if not isinstance(models, (str, Path)):
+        return models
+    from btcfs.training.registry import Registry
+
+    registry: Models = Registry(Path(models))
+    return registry

@@ -1,0 +1,102 @@
+"""Each error as a problem document and an HTTP status; nothing of the inside of the server is in it."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import msgspec
+
+from btcfs.errors import (
+    AuthError,
+    BtcfsError,
+    ConfigError,
+    DefinitionError,
+    InsufficientHistory,
+    NotFound,
+    SchemaError,
+    StoreBusy,
+    StoreUnavailable,
+    Unsupported,
+)
+from btcfs.serving.bodies import Problem, encode
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_SECONDS = 1
+
+_log = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
+    (InsufficientHistory, 422, "insufficient-history"),
+    (SchemaError, 422, "invalid"),
+    (NotFound, 404, "not-found"),
+    (DefinitionError, 409, "definition"),
+    (ConfigError, 409, "configuration"),
+    (Unsupported, 501, "unsupported"),
+    (StoreBusy, 503, "store-busy"),
+    (AuthError, 403, "forbidden"),
+    (StoreUnavailable, 503, "unavailable"),
+    (BtcfsError, 409, "refused"),
+)
+
+
+class TooLarge(SchemaError):
+    """A body of more bytes than the server takes."""
+
+
+class TooSlow(SchemaError):
+    """A body that did not arrive in time."""
+
+
+class Unauthorized(AuthError):
+    """A request for the administrator without the right token."""
+
+
+class Late(StoreUnavailable):
+    """The store did not answer before the deadline."""
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem document of any error; one that btcfs does not raise on purpose is logged and tells nothing."""
+    if isinstance(error, TooLarge):
+        return _problem(413, "too-large", str(error))
+    if isinstance(error, TooSlow):
+        return _problem(408, "too-slow", str(error))
+    if isinstance(error, Unauthorized):
+        return _problem(401, "unauthorized", str(error))
+    if isinstance(error, Late):
+        return _problem(504, "late", str(error))
+    if isinstance(error, msgspec.ValidationError):
+        return _problem(422, "invalid", str(error))
+    if isinstance(error, (msgspec.DecodeError, RecursionError)):
+        return _problem(400, "malformed", f"the body is not JSON: {error}")
+    for kind, status, name in _STATUS:
+        if isinstance(error, kind):
+            needed, have = getattr(error, "needed", None), getattr(error, "have", None)
+            return Problem(f"urn:btcfs:{name}", HTTPStatus(status).phrase, status, str(error), needed, have)
+    _log.error("a request failed", exc_info=error)
+    return _problem(500, "internal", "the server failed; its log says why")
+
+
+def status_problem(status: int, detail: str) -> Problem:
+    """The problem document of a plain HTTP status, such as 404 for a path that does not exist."""
+    return _problem(status, HTTPStatus(status).phrase.lower().replace(" ", "-"), detail)
+
+
+def headers_of(problem: Problem) -> list[tuple[bytes, bytes]]:
+    """The headers that go with a problem document, beside its length."""
+    headers = [(b"content-type", CONTENT_TYPE.encode())]
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", b'Bearer realm="btcfs"'))
+    return headers
+
+
+def encoded(problem: Problem) -> bytes:
+    """The document as JSON."""
+    return encode(problem)
+
+
+def _problem(status: int, name: str, detail: str) -> Problem:
+    return Problem(f"urn:btcfs:{name}", HTTPStatus(status).phrase, status, detail)
