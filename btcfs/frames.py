@@ -14,6 +14,7 @@ from btcfs.errors import SchemaError
 from btcfs.instants import from_micros, now, to_micros
 
 TIMESTAMP = pd.DatetimeTZDtype("us", "UTC")
+_NEGATIVE_ZERO = np.iinfo(np.int64).min  # the bits of -0.0
 _PANDAS = {"float64": "float64", "int64": "int64", "bool": "bool", "string": "object", "timestamp": TIMESTAMP}
 
 
@@ -22,6 +23,7 @@ def conform(group: FeatureGroup, rows: pd.DataFrame, *, at: datetime | None = No
 
     The input is not changed; numbers are not copied where their type fits, so the result is for
     reading only. A missing event time is filled in where the group has an interval.
+    Of the two zeros -0.0 comes out as 0.0, for some stores drop its sign and none may differ.
     Timestamps come out as ``datetime64[us, UTC]``, strings as objects with None for missing.
     SchemaError, naming the column and a value, for a missing or unknown column, another type,
     a lossy cast, a naive time, an infinite or forbidden missing value, a repeated key, a time off
@@ -182,7 +184,8 @@ def _numbers(group: FeatureGroup, column: pd.Series, dtype: str) -> tuple[Any, n
             raise SchemaError(
                 f"{group.title}: column {column.name!r} is infinite in row {row}; a feature is finite or missing"
             )
-        return floats, np.zeros(0, dtype=bool)
+        negative_zero = (floats.view("int64") == _NEGATIVE_ZERO).any()
+        return floats + 0.0 if negative_zero else floats, np.zeros(0, dtype=bool)
     if absent.any():
         return floats, absent
     if dtype == "bool":

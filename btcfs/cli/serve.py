@@ -25,6 +25,7 @@ TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"File with the token that opens the administrator's routes; or the variable {TOKEN_VARIABLE}.",
 )
+@console.json_option
 @pass_session
 def command(
     session: Session,
@@ -34,6 +35,7 @@ def command(
     symbol: str | None,
     no_log: bool,
     admin_token_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Serve the active model over the configured store; stop with Ctrl-C.
 
@@ -57,8 +59,13 @@ def command(
         server = uvicorn.Server(settings)
         socket = settings.bind_socket()
         shown = f"http://{host}:{socket.getsockname()[1]}"
-        console.line(f"Serving {models} over {store.name} at {shown}")
-        console.line(f"curl -X POST {shown}/predict -H 'content-type: application/json' -d '{{}}'")
+        value = {"url": shown, "models": models, "backend": store.name}
+
+        def text() -> None:
+            console.line(f"Serving {models} over {value['backend']} at {shown}")
+            console.line(f"curl -X POST {shown}/predict -H 'content-type: application/json' -d '{{}}'")
+
+        console.show(value, as_json, text)
         with_collector_at_rest(server.run, [socket])
 
 

@@ -171,7 +171,8 @@ def _rows(plan: Plan, candles: CandleArrays, first: int, last: int) -> FeatureBl
         since = int(np.searchsorted(candles.timestamp, plan.first_needed_micros(int(candles.timestamp[start]))))
         for column, values in evaluate(plan.nodes, [column[since:stop] for column in candles.columns]):
             if column in places:
-                places[column][start - first : stop - first] = values[start - since :]
+                # Adding zero copies and turns -0.0 into 0.0, as a store does with what it is given.
+                np.add(values[start - since :], 0.0, out=places[column][start - first : stop - first])
 
     segments = list(_segments(plan, candles.timestamp, first, last))
     if len(segments) < PARALLEL_SEGMENTS:

@@ -15,7 +15,7 @@ from btcfs.testing.backends.examples import MICROSECOND, START, candle_group, ca
 from btcfs.testing.backends.kit import Kit, OpenStore, needs
 
 FLOATS = (
-    0.0, -0.0, np.nan, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308,
+    0.0, np.nan, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308,
     2.0**53, 2.0**53 + 2, -(2.0**53) + 1, 0.1, 1 / 3, np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0), 16_777_217.0,
     123456.78901234567, 1e-17, 1e22,
 )  # fmt: skip

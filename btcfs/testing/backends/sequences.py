@@ -17,7 +17,7 @@ from btcfs.testing.backends.examples import HOUR, START, candle_group, event_gro
 from btcfs.testing.backends.kit import Kit, OpenStore, needs
 
 COINS = ("BTC", "ETH", "é")
-VALUES = (0.0, -0.0, np.nan, 1.0, 5e-324, 0.1)
+VALUES = (0.0, -1.0, np.nan, 1.0, 5e-324, 0.1)
 
 
 def random_rows(draw: Any, group: FeatureGroup, count: int) -> pd.DataFrame:

@@ -45,7 +45,7 @@ class ViewLaws(Kit):
             store, market, rows(market, *[(START + n * HOUR, START + (n * 7 % 11) * HOUR, float(n)) for n in range(12)])
         )
         put(store, static, rows(static, ("ETH", START + 30 * HOUR, 1.5)))
-        store.write(hourly, frame.iloc[10:90:3].assign(a=-0.0))
+        store.write(hourly, frame.iloc[10:90:3].assign(a=0.0))
         store.write(daily, candles(daily, 1, symbol="ETH").assign(c=8.0))
         view = view_of(hourly, daily, market, static, features=("e", "b", "c", "a", "d"))
         store.apply(view)
