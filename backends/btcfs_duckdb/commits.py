@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import attrs
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -229,7 +230,9 @@ def _registered(connection: Any, name: str, table: pa.Table) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.unregister(name)
+        # Refused in a transaction that failed, whose own error is the one to raise.
+        with suppress(duckdb.Error):
+            connection.unregister(name)
 
 
 def _together(group: FeatureGroup, parts: Sequence[pa.Table]) -> pa.Table:

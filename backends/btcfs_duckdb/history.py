@@ -58,7 +58,10 @@ def since(connection: Any, group: FeatureGroup, seq: int, size: int) -> Iterable
     query = (
         f"SELECT {listed(group.columns)} FROM {current(group)} WHERE _seq > {seq} ORDER BY {listed(group.primary_key)}"
     )
-    for batch in connection.sql(query).fetch_arrow_reader(size):
+    relation = connection.sql(query)
+    # DuckDB renamed it: 1.4 has only the one, 2.0 warns of it.
+    read = relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_arrow_reader
+    for batch in read(size):
         yield pa.Table.from_batches([batch])
 
 

@@ -56,7 +56,7 @@ class StoreLock:
         except (OSError, ValueError, KeyError):
             who = "by processes that read it"
         return StoreBusy(
-            f"the store in {self._path.parent} is in use {who}, and still was after {timeout:g} s. Try again "
+            f"the store in {self._path.parent} is in use {who}, and still was after {timeout:.3g} s. Try again "
             f"later or wait longer with lock_timeout; the lock is free as soon as that process ends"
         )
 

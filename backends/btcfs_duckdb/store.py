@@ -133,6 +133,8 @@ class DuckDBStore:
 
     def close(self) -> None:
         self._closed = True
+        self._stored = None
+        self._vectors.close()
         self._readers.close()
 
     def __enter__(self) -> DuckDBStore:

@@ -43,7 +43,7 @@ class Turns:
         if not self._turn.acquire(timeout=timeout):
             raise StoreBusy(
                 f"another thread of this process writes to the store in {self._places.root}, and still did after "
-                f"{timeout:g} s. Try again later, or wait longer with lock_timeout"
+                f"{timeout:.3g} s. Try again later, or wait longer with lock_timeout"
             )
         try:
             if self._depth:

@@ -136,6 +136,10 @@ class Vectors:
         except FileNotFoundError as exc:
             raise damaged(Path(exc.filename)) from exc
 
+    def close(self) -> None:
+        """Let go of the segments that plans hold open."""
+        self._plans = (None, {})
+
     def _get(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         connection, generation = self._readers.take()
         try:
