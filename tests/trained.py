@@ -59,7 +59,7 @@ def bundle(
         "view": VIEW,
         "label": Label(),
         "parity_rows": rows(200, seed=seed + 7),
-        "metadata": {"model": classifier, "training_set": "0" * 64},
+        "metadata": {"models": {"classification": classifier, "regression": regressor}, "training_set": "0" * 64},
         "metrics": {"accuracy": 0.51},
         "reports": {"report.txt": "no evidence of skill\n"},
     }

@@ -114,8 +114,11 @@ def _show_list(folder: Path, versions: list[dict[str, Any]]) -> None:
     if not versions:
         console.line(f"no model in {folder} yet; btcfs train makes the first")
         return
-    rows = [(v["version"], v["status"], v["created"][:19], v["forced"] or "") for v in versions]
-    console.table(("version", "status", "created (UTC)", "forced because"), rows)
+    rows = [
+        (v["version"], v["status"], v["created"][:19], " + ".join(v["models"].values()), v["forced"] or "")
+        for v in versions
+    ]
+    console.table(("version", "status", "created (UTC)", "models", "forced because"), rows)
 
 
 def _show_version(value: dict[str, Any]) -> None:

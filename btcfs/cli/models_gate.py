@@ -71,21 +71,16 @@ def _certified(session: Session, store: FeatureStore, bundle: Bundle) -> GateChe
 
 def _verified(session: Session, store: FeatureStore, bundle: Bundle) -> list[Check]:
     from btcfs.instants import now
-    from btcfs.pipeline.ingest import Ingest
+    from btcfs.pipeline.plan import plan
+    from btcfs.pipeline.standard import candle_group
     from btcfs.pipeline.verify import Verification
 
     config = session.config
     name, version = bundle.view.groups[0]
     group = catalogue.find_group(store.definitions(), name, version)
-    ingest = Ingest(
-        store,
-        symbol=config.symbol,
-        interval=group.interval or config.interval,
-        group=group.name,
-        version=group.version,
-        candles=config.candles if "candles" in config.origins else None,
-        features=config.features or None,
-        plugins=session.plugins,
-    )
-    checks = Verification(store, ingest.plan, ingest.feature_group, ingest.candle_group, config.symbol, now()).checks()
+    interval = group.interval or config.interval
+    computed = plan(session.plugins.indicators(), interval, group.feature_names)
+    candles = candle_group(interval, config.candles if "candles" in config.origins else None)
+    expected = computed.group(group.name, group.version)
+    checks = Verification(store, computed, expected, candles, config.symbol, now()).checks()
     return [check for check in checks if check.name != "view"]  # the bundle's own view has a check of its own

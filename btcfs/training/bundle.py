@@ -212,9 +212,16 @@ def _stored(
             shutil.rmtree(draft, ignore_errors=True)
             raise
         manifest = read_manifest(folder)
-        entry = Entry(chosen, chosen, digest, content["created"])
-        write_manifest(folder, attrs.evolve(manifest, entries=(*manifest.entries, entry)))
-    return load_bundle(target, digest)
+        saved = load_bundle(target, digest)
+        write_manifest(folder, attrs.evolve(manifest, entries=(*manifest.entries, entry_of(saved))))
+    return saved
+
+
+def entry_of(bundle: Bundle) -> Entry:
+    """The manifest's line about a bundle."""
+    named = bundle.metadata.get("models")
+    models = {str(task): str(name) for task, name in named.items()} if isinstance(named, dict) else {}
+    return Entry(bundle.version, bundle.path.name, bundle.digest, bundle.created, models)
 
 
 def _free(folder: Path, version: str | None, created: datetime) -> str:

@@ -23,12 +23,16 @@ _PAUSE = 0.02
 
 @attrs.frozen
 class Entry:
-    """A version: its folder relative to the manifest, in POSIX form, and the SHA-256 of its list of files."""
+    """A version: its folder relative to the manifest, in POSIX form, and the SHA-256 of its list of files.
+
+    ``models`` names the kind of model for each task, as far as training told.
+    """
 
     version: str
     path: str
     digest: str
     created: str
+    models: dict[str, str] = attrs.field(factory=dict)
 
 
 def _checks(checks: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:

@@ -10,7 +10,7 @@ import attrs
 
 from btcfs.errors import CheckFailed, NotFound, SchemaError
 from btcfs.instants import now
-from btcfs.training.bundle import Bundle, check_version, load_bundle
+from btcfs.training.bundle import Bundle, check_version, entry_of, load_bundle
 from btcfs.training.gate import GateCheck, obstacles
 from btcfs.training.manifest import Activation, Entry, Manifest, locked, read_manifest, write_manifest
 
@@ -22,8 +22,9 @@ class ModelVersion:
     version: str
     status: Literal["active", "candidate", "retired", "missing"]
     created: str
-    digest: str | None
+    digest: str
     forced: str | None = None
+    models: dict[str, str] = attrs.field(factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return attrs.asdict(self)
@@ -125,7 +126,7 @@ class Registry:
         if not (self.models_dir / entry.path).is_dir():
             status = "missing"
         forced = next((activation.force_reason for activation in reversed(own) if activation.force_reason), None)
-        return ModelVersion(entry.version, status, entry.created, entry.digest, forced)
+        return ModelVersion(entry.version, status, entry.created, entry.digest, forced, entry.models)
 
 
 def _entry(manifest: Manifest, version: str, models_dir: Path) -> Entry:
@@ -143,7 +144,7 @@ def _unlisted(path: Path) -> Entry | None:
         bundle = load_bundle(path)
     except (NotFound, SchemaError):  # a folder of another kind, or a damaged bundle that was never listed
         return None
-    return Entry(bundle.version, path.name, bundle.digest, bundle.created)
+    return entry_of(bundle)
 
 
 def _age(version: ModelVersion) -> tuple[str, int]:

@@ -178,9 +178,9 @@ def test_a_missing_file_is_named(copy: Path) -> None:
 
 def test_another_bundle_in_its_place(saved: Bundle, copy: Path) -> None:
     """A bundle that is sound but not the one that the manifest lists is refused by its digest."""
-    edit(copy, lambda content: content["metadata"].update(model="better"))
+    edit(copy, lambda content: content["metadata"].update(models="better"))
 
-    assert load_bundle(copy).metadata["model"] == "better"
+    assert load_bundle(copy).metadata["models"] == "better"
     with pytest.raises(SchemaError, match="not the bundle that the manifest lists"):
         load_bundle(copy, saved.digest)
 

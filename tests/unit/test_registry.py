@@ -49,6 +49,7 @@ def test_a_new_version_is_a_candidate(tmp_path: Path) -> None:
         (version, "candidate") for version in reversed(made)
     ]
     assert Registry(tmp_path).active() is None
+    assert Registry(tmp_path).versions()[0].models == {"classification": "majority", "regression": "zero_return"}
 
 
 def test_activation(tmp_path: Path) -> None:
