@@ -12,7 +12,7 @@ from btcfs.definitions import FeatureGroup, FeatureView
 from btcfs.errors import DefinitionError, NotFound, StoreBusy, StoreUnavailable
 from btcfs.instants import from_micros, to_micros
 from btcfs.instants import now as present
-from btcfs.online.cache import KnownVector, VectorCache
+from btcfs.online.cache import CAPACITY, KnownVector, VectorCache
 from btcfs.online.computed import Candle, CandleFeatures
 from btcfs.pipeline.plan import step_micros
 from btcfs.plugins import Plugins
@@ -44,10 +44,18 @@ class OnlineFeatures:
     """The features of one view whose first group is keyed by symbol and timestamp.
 
     DefinitionError for any other view; NotFound if the view or one of its groups is not stored.
-    ``candles`` is the group whose rows the features are computed from.
+    ``candles`` is the group whose rows the features are computed from, ``capacity`` the most vectors kept.
     """
 
-    def __init__(self, store: FeatureStore, view: FeatureView, candles: FeatureGroup, plugins: Plugins) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        view: FeatureView,
+        candles: FeatureGroup,
+        plugins: Plugins,
+        *,
+        capacity: int = CAPACITY,
+    ) -> None:
         definitions = store.definitions()
         catalogue.same(definitions, view)
         resolved = catalogue.resolve(definitions, view)
@@ -59,7 +67,7 @@ class OnlineFeatures:
                 f"serving needs candles keyed by symbol and timestamp"
             )
         self.step = step_micros(self.group.interval)
-        self.cache = VectorCache(store, view)
+        self.cache = VectorCache(store, view, capacity)
         self._computed: CandleFeatures | DefinitionError
         try:
             if len(resolved.parts) > 1:

@@ -10,6 +10,7 @@ import numpy as np
 
 from btcfs.definitions import FeatureView, Label
 from btcfs.errors import DefinitionError, NotFound
+from btcfs.online.cache import CAPACITY
 from btcfs.online.features import OnlineFeatures
 from btcfs.pipeline.standard import candle_group
 from btcfs.plugins import Plugins
@@ -53,15 +54,23 @@ class ActiveModel:
         return self.features.group.interval
 
 
-def activated(store: FeatureStore, bundle: ServableBundle, plugins: Plugins, candles: str | None = None) -> ActiveModel:
-    """The bundle over the store's view. ``candles`` names the group that candles are in.
+def activated(
+    store: FeatureStore,
+    bundle: ServableBundle,
+    plugins: Plugins,
+    *,
+    candles: str | None = None,
+    capacity: int = CAPACITY,
+) -> ActiveModel:
+    """The bundle over the store's view. ``candles`` names the group that candles are in,
+    ``capacity`` bounds the vectors kept.
 
     NotFound if the view it was trained on is gone; DefinitionError if its features are in another order.
     """
     view = view_of(store, bundle)
     leading = next(d for d in store.definitions() if d.ref == view.groups[0] and not isinstance(d, FeatureView))
     raw = candle_group(leading.interval or "1d", candles)
-    return ActiveModel(bundle, view, OnlineFeatures(store, view, raw, plugins))
+    return ActiveModel(bundle, view, OnlineFeatures(store, view, raw, plugins, capacity=capacity))
 
 
 def view_of(store: FeatureStore, bundle: ServableBundle) -> FeatureView:

@@ -13,6 +13,7 @@ import anyio.to_thread
 import attrs
 
 from btcfs.errors import BtcfsError, StoreUnavailable
+from btcfs.online.cache import CAPACITY
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.serving.active import ActiveModel, ServableBundle, activated
 from btcfs.serving.counters import Counters
@@ -45,6 +46,7 @@ class Options:
     threads: int = 4
     log_predictions: bool = True
     watch_seconds: float = 1.0
+    most_vectors: int = CAPACITY
 
 
 class Service:
@@ -145,7 +147,7 @@ class Service:
         if bundle is None:
             raise StoreUnavailable("no model is active; btcfs train makes one, btcfs models activate chooses it")
         plugins = installed_plugins() if self._plugins is None else self._plugins
-        model = activated(self.store, bundle, plugins, self.options.candles)
+        model = activated(self.store, bundle, plugins, candles=self.options.candles, capacity=self.options.most_vectors)
         model.features.warm(self.options.symbol)
         return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from served import DAY, NEWEST, OneModel, bundle_for, candle_json, filled, floats, inference_view, market
 
-from btcfs import memory
+from btcfs.connection import connect
 from btcfs.errors import SchemaError, StoreUnavailable
 from btcfs.frames import from_micros_array
 from btcfs.instants import now, to_micros
@@ -40,16 +41,18 @@ class World:
     client: TestClient
 
 
-@pytest.fixture
-def world(frame_source: Callable[..., Any]) -> Iterator[World]:
+@pytest.fixture(params=["memory", "duckdb"])
+def world(frame_source: Callable[..., Any], request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """The market of the store ends two days before the candles do."""
     candles = market()
-    store = memory.connect(defaults={"symbol": "BTC-USD"})
-    ingest = filled(store, frame_source(candles.iloc[:-2]))
-    models = OneModel(bundle_for(inference_view(store)))
-    app = create_app(store=store, models=models, admin_token=TOKEN, body_seconds=0.5)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield World(store, ingest, candles, models, app, client)
+    defaults = {"symbol": "BTC-USD"}
+    options = {"path": tmp_path / "store"} if request.param == "duckdb" else {}
+    with connect(request.param, defaults=defaults, **options) as store:
+        ingest = filled(store, frame_source(candles.iloc[:-2]))
+        models = OneModel(bundle_for(inference_view(store)))
+        app = create_app(store=store, models=models, admin_token=TOKEN, body_seconds=0.5)
+        with TestClient(app, raise_server_exceptions=False) as client:
+            yield World(store, ingest, candles, models, app, client)
 
 
 def predict(world: World, **body: Any) -> Any:
@@ -83,7 +86,7 @@ def test_a_second_request_is_answered_from_the_cache_until_a_commit(world: World
     after = predict(world).json()
 
     assert sources[-1] == "cache"
-    assert after["feature_source"] == "memory"
+    assert after["feature_source"] == world.store.name
     features = world.client.get("/v1/features").json()["features"]
     assert features["rsi_14"] == float(rows["rsi_14"].iloc[0]) + 1
 
@@ -109,7 +112,7 @@ def test_a_candle_not_stored_is_computed_as_ingestion_would(world: World, frame_
 
     assert posted["feature_source"] == "local"
     assert "not stored" in posted["fallback_reason"]
-    assert stored["feature_source"] == "memory"
+    assert stored["feature_source"] == world.store.name
     assert posted["classification"] == stored["classification"]
     assert posted["regression"] == stored["regression"]
 

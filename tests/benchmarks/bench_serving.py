@@ -1,0 +1,152 @@
+"""The predictor over HTTP beside a bare Starlette route that parses the same body and answers the same bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from conftest import FrameSource
+from served import filled, market
+
+from btcfs.connection import connect
+
+KINDS = ("bare", "uncached", "cached", "unlogged")
+LUA = """
+local bodies = {{ {bodies} }}
+local n = 0
+request = function()
+  n = n + 1
+  return wrk.format("POST", "/predict", {{["Content-Type"] = "application/json"}}, bodies[n % #bodies + 1])
+end
+done = function(summary, latency, requests)
+  local errors = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
+  io.write(string.format("RESULT %f %f %f %d\\n", summary.requests / (summary.duration / 1e6),
+    latency:percentile(50), latency:percentile(99), errors))
+end
+"""
+
+
+def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
+    if shutil.which("wrk") is None:
+        raise SystemExit("bench_serving needs the load generator wrk (apt-get install wrk)")
+    rounds, seconds = max(1, round(5 * scale)), max(1, round(3 * scale))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bodies = prepared(folder)
+        script = folder / "load.lua"
+        script.write_text(LUA.format(bodies=", ".join(f"[=[{body}]=]" for body in bodies)))
+        with servers(folder, bodies[0]) as ports:
+            memory = {kind: resident(process) for kind, (_, process) in ports.items()}
+            taken: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+            for _ in range(rounds):
+                for clients in (1, 8):
+                    for kind in KINDS:  # interleaved, so that a noisy neighbour disturbs all alike
+                        taken.setdefault((kind, clients), []).append(load(ports[kind][0], clients, seconds, script))
+    return table(taken, memory)
+
+
+def table(taken: dict[tuple[str, int], list[tuple[float, float, float]]], memory: dict[str, float]) -> Any:
+    figures = {key: [median(values) for values in zip(*rows, strict=True)] for key, rows in taken.items()}
+    for (kind, clients), (rate, p50, p99) in sorted(figures.items()):
+        print(f"{kind:10} {clients} clients: {rate:8.0f} requests/s, p50 {p50:6.0f} µs, p99 {p99:6.0f} µs")
+
+    def share(kind: str) -> float:
+        pairs = zip(taken[kind, 8], taken["bare", 8], strict=True)
+        return median(one[0] / other[0] for one, other in pairs)
+
+    return [
+        ("throughput, vector looked up / bare route, 8 clients", share("uncached"), ">= 0.5"),
+        ("throughput, vector cached / bare route, 8 clients", share("cached"), ">= 0.7"),
+        ("the same without the prediction log", share("unlogged"), "told"),
+        ("p99, vector looked up / bare route, 1 client", figures["uncached", 1][2] / figures["bare", 1][2], "<= 3"),
+        ("p99, vector cached / bare route, 1 client", figures["cached", 1][2] / figures["bare", 1][2], "<= 3"),
+        ("resident memory of the predictor at rest in MB", memory["cached"], "<= 250"),
+    ]
+
+
+def prepared(folder: Path) -> list[str]:
+    """A filled store, and a request's body for each of its candles."""
+    candles = market(2_000)
+    with connect("duckdb", path=folder / "store", defaults={"symbol": "BTC-USD"}) as store:
+        filled(store, FrameSource(candles), days=500)
+    names = ("open", "high", "low", "close", "volume")
+    return [
+        json.dumps({**{n: float(getattr(row, n)) for n in names}, "timestamp": row.timestamp.isoformat()})
+        for row in candles.tail(200).itertuples()
+    ]
+
+
+@contextmanager
+def servers(folder: Path, body: str) -> Iterator[dict[str, tuple[int, subprocess.Popen[bytes]]]]:
+    """One process a kind; the bare one answers what the predictor answered."""
+    running: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
+    try:
+        for kind in ("cached", "uncached", "unlogged", "bare"):
+            port = free_port()
+            script = str(Path(__file__).with_name("serving_server.py"))
+            process = subprocess.Popen([sys.executable, script, kind, str(folder), str(port)])
+            running[kind] = (port, process)
+            answer = answered(port, body, process)
+            (folder / "answer.json").write_bytes(answer)
+        yield running
+    finally:
+        for _, process in running.values():
+            process.terminate()
+        for _, process in running.values():
+            process.wait(20)
+
+
+def answered(port: int, body: str, process: subprocess.Popen[bytes]) -> bytes:
+    """The first answer of a server that is starting."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", body.encode(), method="POST")
+    for _ in range(300):
+        if process.poll() is not None:
+            raise SystemExit("a server ended before it answered")
+        try:
+            with urllib.request.urlopen(request) as response:
+                return bytes(response.read())
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("a server did not answer within 30 s")
+
+
+def load(port: int, clients: int, seconds: int, script: Path) -> tuple[float, float, float]:
+    """Requests per second, and the median and 99th percentile of the latency in microseconds."""
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/predict"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"RESULT (\S+) (\S+) (\S+) (\d+)", out)
+    if found is None or found[4] != "0":
+        raise SystemExit(f"the load on port {port} had failures: {out}")
+    return float(found[1]), float(found[2]), float(found[3])
+
+
+def resident(process: subprocess.Popen[bytes]) -> float:
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        return float("nan")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    for name, value, bar in main(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0):
+        print(f"{name:60} {value:8.2f}   {bar}")

@@ -1,0 +1,435 @@
+"""The integration guide's Python, unchanged but for the import lines, on the embedded default."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pandas as pd
+import pytest
+from served import market
+
+import btcfs
+from btcfs import BitcoinFeatureStore, FeatureStorePredictor, prepare_features_for_store, validate_features
+from btcfs.bitcoin import compute_features_locally
+from btcfs.connection import connect, open_source
+from btcfs.errors import DefinitionError, InsufficientHistory, NotFound, SchemaError, StoreUnavailable
+from btcfs.instants import now
+from btcfs.pipeline.ingest import Ingest
+from btcfs.plugins import installed_plugins
+
+CONNECT = "fs = BitcoinFeatureStore()\nfs.connect()\n"
+
+SNIPPETS = {
+    "api key": 'fs = BitcoinFeatureStore(api_key="your-api-key-here")',
+    "training": '''
+# Initialize feature store
+fs = BitcoinFeatureStore()
+fs.connect()
+
+# Get feature view
+fv = fs.create_feature_view("bitcoin_training_view", version=1)
+
+# Fetch training data
+X_train, y_train = fs.get_training_data(fv)
+
+# Train your model
+model.fit(X_train, y_train)
+''',
+    "statistics": '''
+fs = BitcoinFeatureStore()
+fs.connect()
+
+# Get feature group
+fg = fs.create_bitcoin_features_fg(version=1)
+
+# Compute and view statistics
+stats = fs.compute_statistics(fg)
+
+# View in Hopsworks UI
+print("View statistics at:")
+print(f"https://app.hopsworks.ai/p/{fs.project.id}/fs/{fs.fs.id}/fg/{fg.id}/statistics")
+''',
+    "monitoring": '''
+fs = BitcoinFeatureStore()
+fs.connect()
+
+# Get monitoring data
+monitoring_data = fs.get_feature_monitoring(
+    feature_group_name="bitcoin_features",
+    version=1
+)
+
+print("Feature Monitoring Report:")
+print(f"Total records: {monitoring_data['total_records']}")
+print(f"Missing values: {monitoring_data['missing_pct']}")
+print(f"Drift detected: {monitoring_data['drift_status']}")
+''',
+    "new version": CONNECT + '''
+# Create new version with updated schema
+fg_v2 = fs.create_bitcoin_features_fg(
+    version=2,
+    description="Added sentiment features"
+)
+
+# Ingest features with new schema
+fs.ingest_features(enhanced_features_df, fg_v2)
+''',
+    "online": CONNECT + '''
+# 1. Ensure online serving is initialized
+fv = fs.create_feature_view("bitcoin_training_view", version=1)
+fv.init_serving()  # Initialize once at startup
+
+# 2. Use batch online serving for multiple predictions
+features = fv.get_feature_vectors([
+    {'timestamp': ts1},
+    {'timestamp': ts2},
+    {'timestamp': ts3}
+])
+
+# 3. Cache frequently accessed features
+from functools import lru_cache
+
+@lru_cache(maxsize=1000)
+def get_cached_features(timestamp):
+    return fv.get_feature_vector({'timestamp': timestamp})
+
+get_cached_features(ts1)
+''',
+    "differences": CONNECT + '''
+fv = fs.create_feature_view("bitcoin_training_view", version=1)
+# 1. Compare feature values
+local_features = compute_features_locally(data)
+store_features = fs.get_batch_data(fv)
+
+diff = (local_features - store_features).abs().max()
+print(f"Max difference: {diff}")
+
+# 2. Check feature versions match
+print(f"Local: {local_features.columns}")
+print(f"Store: {store_features.columns}")
+
+# 3. Verify timestamps align
+print(f"Local date range: {local_features.index.min()} - {local_features.index.max()}")
+print(f"Store date range: {store_features['timestamp'].min()} - {store_features['timestamp'].max()}")
+''',
+    "documented group": CONNECT + '''
+# Document each feature in feature group
+fg = fs.fs.create_feature_group(
+    name="bitcoin_features",
+    version=1,
+    description="""
+    Bitcoin OHLCV and Technical Indicators
+    """
+)
+''',
+    "versions": CONNECT + '''
+# Always version feature groups and views
+fg_v1 = fs.create_bitcoin_features_fg(version=1)  # Baseline
+fg_v2 = fs.create_bitcoin_features_fg(version=2)  # Added sentiment
+fg_v3 = fs.create_bitcoin_features_fg(version=3)  # Added on-chain metrics
+''',
+    "validation": CONNECT + '''
+fg = fs.create_bitcoin_features_fg(version=1)
+# Use in ingestion pipeline
+if validate_features(features_df):
+    fs.ingest_features(features_df, fg)
+''',
+    "schema": '''
+# Load sample data
+df = pd.read_csv('data/raw/bitcoin_sample.csv')
+features = prepare_features_for_store(df)
+
+# Check schema
+print('Columns:', list(features.columns))
+print('Types:', features.dtypes)
+print('Missing:', features.isnull().sum())
+''',
+    "predictor": '''
+# Initialize at startup
+USE_FEATURE_STORE = os.getenv('USE_FEATURE_STORE', 'false').lower() == 'true'
+feature_predictor = FeatureStorePredictor(use_feature_store=USE_FEATURE_STORE)
+
+@app.post("/predict")
+async def predict(input_data: PredictionInput):
+    """Predict with feature store integration"""
+
+    # Get features (from store or computed)
+    features_df = feature_predictor.get_features_for_prediction(
+        input_data.dict()
+    )
+
+    # Scale and predict
+    features_scaled = scaler.transform(features_df)
+    prediction = model.predict(features_scaled)[0]
+
+    return {
+        "prediction": int(prediction),
+        "feature_source": "hopsworks" if feature_predictor.use_feature_store else "local",
+        "latency_ms": "< 10ms" if feature_predictor.use_feature_store else "~500ms"
+    }
+''',
+}  # fmt: skip
+
+
+class App:
+    """Takes a route and gives the function back, as a web framework does."""
+
+    def post(self, path: str) -> Any:
+        return lambda function: function
+
+
+@attrs.frozen
+class Body:
+    """What a web framework makes of a request's body."""
+
+    values: dict[str, Any]
+
+    def dict(self) -> Any:
+        return self.values
+
+
+class Model:
+    """Stands for any estimator."""
+
+    def fit(self, X: pd.DataFrame, y: pd.Series) -> None:
+        assert len(X) == len(y) > 50
+        assert not X.isna().any().any()
+        self.columns = list(X.columns)
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        return X - 1.0
+
+    def predict(self, X: pd.DataFrame) -> Any:
+        return np.ones(len(X))
+
+
+@pytest.fixture(scope="module")
+def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which btcfs ingest ran, as the guide has it run before its Python."""
+    folder = tmp_path_factory.mktemp("guide")
+    with connect("duckdb", path=folder / ".btcfs", defaults={"symbol": "BTC-USD"}) as store:
+        ingest = Ingest(store, open_source("sample", installed_plugins(()), {"seed": 7}))
+        ingest.historical(200)
+    return folder
+
+
+@pytest.fixture
+def fs(filled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BitcoinFeatureStore]:
+    """Connected, in that folder."""
+    monkeypatch.chdir(filled_folder)
+    for name in [name for name in os.environ if name.startswith("BTCFS_")]:
+        monkeypatch.delenv(name)
+    with BitcoinFeatureStore() as connected:
+        yield connected
+
+
+def raw_candles(fs: BitcoinFeatureStore) -> pd.DataFrame:
+    from btcfs.pipeline.standard import candle_group
+
+    return fs.store.read(candle_group("1d")).drop(columns=["symbol", "event_time"])
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_snippets_of_the_guide_run(name: str, fs: BitcoinFeatureStore) -> None:
+    """Each Python block of the guide runs as it stands."""
+    candles = raw_candles(fs)
+    features = prepare_features_for_store(candles).tail(50).drop(columns=["ingestion_time", "pipeline_version"])
+    os.makedirs("data/raw", exist_ok=True)
+    candles.rename(columns=str.capitalize).rename(columns={"Timestamp": "timestamp"}).to_csv(
+        "data/raw/bitcoin_sample.csv", index=False
+    )
+    times = [t.to_pydatetime() for t in candles["timestamp"].iloc[-3:]]
+    context: dict[str, Any] = {
+        **{
+            n: getattr(btcfs, n) for n in ("BitcoinFeatureStore", "FeatureStorePredictor", "prepare_features_for_store")
+        },
+        **{"validate_features": validate_features, "compute_features_locally": compute_features_locally},
+        **{"pd": pd, "os": os, "app": App(), "PredictionInput": Body, "model": Model(), "scaler": Model()},
+        **{"ts1": times[0], "ts2": times[1], "ts3": times[2], "data": candles},
+        "features_df": features,
+        "enhanced_features_df": features.assign(sentiment=0.5),
+    }
+
+    exec(SNIPPETS[name], context)
+
+    if name == "predictor":
+        row = candles.iloc[-1]
+        body = {**{n: float(row[n]) for n in ("open", "high", "low", "close", "volume")}, "timestamp": row["timestamp"]}
+        assert asyncio.run(context["predict"](Body(body)))["prediction"] == 1
+    if name == "differences":
+        shared = context["diff"].drop("timestamp").dropna()
+        assert len(shared) == 47
+        assert float(shared.max()) == 0.0
+    if "fs" in context:
+        context["fs"].close()
+
+
+def test_the_last_snippet_deletes_a_group_that_no_view_uses(
+    fs: BitcoinFeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting needs a version or all in so many words, and is refused while a view uses the group."""
+    fs.create_feature_view()
+    with pytest.raises(DefinitionError, match="used by"):
+        fs.delete_feature_group("bitcoin_features", version=1)
+    monkeypatch.chdir(tmp_path)
+    with BitcoinFeatureStore() as other:
+        other.ingest_features(prepare_features_for_store(market()).tail(5))
+        with pytest.raises(DefinitionError, match="which version"):
+            other.delete_feature_group("bitcoin_features")
+        assert other.delete_feature_group("bitcoin_features", version=1, dry_run=True) == ["bitcoin_features v1"]
+        other.delete_feature_group("bitcoin_features", version=1)
+        with pytest.raises(NotFound):
+            other.get_feature_monitoring("bitcoin_features", 1)
+
+
+def test_connecting_says_whether_it_worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """connect() is a bool; with strict it raises; before it, nothing was opened."""
+    monkeypatch.chdir(tmp_path)
+    fs = BitcoinFeatureStore(backend="nowhere")
+
+    assert fs.connect() is False
+    with pytest.raises(Exception, match="nowhere"):
+        fs.connect(strict=True)
+    with pytest.raises(StoreUnavailable):
+        _ = fs.store
+    assert not (tmp_path / ".btcfs").exists()
+
+
+def test_ingesting_leaves_the_frame_alone_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's frame is not changed; equal rows are not written again; of repeated keys the last counts."""
+    monkeypatch.chdir(tmp_path)
+    rows = prepare_features_for_store(market()).tail(20)
+    twice = pd.concat([rows, rows.tail(2)])
+    before = twice.copy(deep=True)
+    with BitcoinFeatureStore() as fs:
+        first, again = fs.ingest_features(twice), fs.ingest_features(rows)
+
+        assert (first.rows_in, first.inserted, first.duplicates) == (22, 20, 2)
+        assert (again.inserted, again.updated, again.unchanged, again.commit_id) == (0, 0, 20, None)
+        pd.testing.assert_frame_equal(twice, before)
+        with pytest.raises(SchemaError, match="timestamp"):
+            fs.ingest_features(rows.drop(columns=["timestamp", "event_time"]))
+        with pytest.raises(SchemaError, match="lacks rsi_14"):
+            fs.ingest_features(rows.drop(columns="rsi_14"))
+
+
+def test_who_creates_the_view_first_does_not_matter(fs: BitcoinFeatureStore) -> None:
+    """The training view has a label and a twin without, however it came about; another label is refused."""
+    one = fs.create_feature_view()
+    names = {d.name: d for d in fs.store.definitions()}
+
+    assert one.view.label is not None
+    assert names["bitcoin_inference_view"].features == one.features
+    assert fs.create_feature_view("bitcoin_training_view", label_column="close").id == one.id
+    with pytest.raises(DefinitionError, match="another version"):
+        fs.create_feature_view(label_column="open")
+
+
+def test_training_data_come_back_bit_for_bit(fs: BitcoinFeatureStore) -> None:
+    """A training set is read again by its version, whatever was rewritten since."""
+    X, y = fs.get_training_data()
+    version = X.attrs["training_dataset_version"]
+    group = fs.create_bitcoin_features_fg().definition
+    rows = fs.store.read(group)
+    fs.store.write(group, rows.assign(rsi_14=rows["rsi_14"] / 2))
+    again, label = fs.get_training_data(training_dataset_version=version)
+    fs.store.write(group, rows)
+
+    pd.testing.assert_frame_equal(X, again)
+    pd.testing.assert_series_equal(y, label)
+    assert X.index.is_monotonic_increasing
+
+
+def test_batch_data_are_half_open(fs: BitcoinFeatureStore) -> None:
+    """start <= event time < end, in every backend."""
+    everything = fs.get_batch_data()
+    start, end = everything.index[-10] + timedelta(days=1), everything.index[-5] + timedelta(days=1)
+
+    part = fs.get_batch_data(start_time=start.to_pydatetime(), end_time=end.to_pydatetime())
+
+    assert list(part.index) == list(everything.index[-10:-5])
+
+
+def test_online_features_are_a_dict_of_the_newest_or_of_a_candle(fs: BitcoinFeatureStore) -> None:
+    """Any instant inside a candle means it, and a candle that is not stored is not blank."""
+    rows = fs.get_batch_data()
+    noon = rows.index[-2].to_pydatetime() + timedelta(hours=12)
+
+    assert fs.get_online_features()["close"] == rows["close"].iloc[-1]
+    assert fs.get_online_features(entry={"timestamp": noon})["close"] == rows["close"].iloc[-2]
+    with pytest.raises(NotFound):
+        fs.get_online_features(entry={"timestamp": "2011-01-01T00:00:00Z"})
+
+
+def test_many_vectors_say_what_is_missing(fs: BitcoinFeatureStore) -> None:
+    """Order is kept; a missing key is an error, a None or left out, as asked."""
+    view = fs.create_feature_view()
+    known, unknown = {"timestamp": fs.get_batch_data().index[-1].to_pydatetime()}, {"timestamp": "2011-01-01T00:00:00Z"}
+
+    with pytest.raises(NotFound):
+        view.get_feature_vectors([known, unknown])
+    assert [v is None for v in view.get_feature_vectors([unknown, known], missing="null")] == [True, False]
+    assert len(view.get_feature_vectors([unknown, known], missing="skip")) == 1
+    assert view.get_feature_window(3).values.shape == (3, 47)
+
+
+def test_the_predictor_says_where_each_vector_comes_from(fs: BitcoinFeatureStore) -> None:
+    """Stored, computed by choice, or computed because it is not stored; upper case names will do."""
+    fs.create_feature_view()
+    candles = raw_candles(fs)
+    row = candles.iloc[-1]
+    body = {n.capitalize(): float(row[n]) for n in ("open", "high", "low", "close", "volume")}
+    stored, local = FeatureStorePredictor(True, store=fs.store), FeatureStorePredictor(False, store=fs.store)
+
+    one = stored.get_features_for_prediction({**body, "timestamp": row["timestamp"].isoformat()})
+    two = local.get_features_for_prediction({**body, "timestamp": row["timestamp"]})
+
+    assert (one.attrs["feature_source"], two.attrs["feature_source"]) == ("duckdb", "local")
+    pd.testing.assert_frame_equal(one, two)
+    with pytest.raises(InsufficientHistory):
+        local.get_features_for_prediction({**body, "timestamp": "2012-01-01T00:00:00Z"})
+    with pytest.raises(SchemaError, match="high"):
+        stored.get_features_for_prediction({**body, "High": 1.0, "timestamp": now()})
+
+
+def test_one_candle_alone_is_refused(fs: BitcoinFeatureStore) -> None:
+    """Local computation of a single candle has no history, and says how much it needs."""
+    with pytest.raises(InsufficientHistory, match="at least 200"):
+        compute_features_locally(raw_candles(fs).tail(1))
+
+
+def test_validation_allows_warm_up_and_nothing_else() -> None:
+    """Values missing at the start are no error; one in the middle, an infinite one or an impossible candle is."""
+    rows = prepare_features_for_store(market(400))
+    hole = rows.copy()
+    hole.loc[hole.index[300], "sma_10"] = np.nan
+    endless = rows.assign(rsi_14=np.inf)
+    upside_down = rows.assign(high=rows["low"] / 2)
+
+    assert validate_features(rows)
+    assert [bool(validate_features(f)) for f in (hole, endless, upside_down)] == [False] * 3
+    assert "sma_10 is missing" in validate_features(hole).violations[0].detail
+    assert not validate_features(rows.drop(columns=["timestamp", "event_time"]))
+
+
+def test_preparation_reports_what_it_did() -> None:
+    """The schema report names renamed columns, dropped rows and missing values; the input stays as it is."""
+    raw = market(300).rename(columns=str.capitalize)
+    before = raw.copy(deep=True)
+
+    features = prepare_features_for_store(pd.concat([raw, raw.tail(1)]))
+
+    report = features.attrs["schema_report"]
+    assert (report["rows_in"], report["rows_out"], report["dropped"]) == (301, 300, 1)
+    assert report["renamed"]["Close"] == "close"
+    assert report["missing"]["sma_200"] == 199
+    pd.testing.assert_frame_equal(raw, before)
+    with pytest.raises(SchemaError, match="time zone"):
+        prepare_features_for_store(raw.assign(Timestamp="2024-01-01T00:00:00"))
