@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from btcfs_models.kinds import kinds
 
 from btcfs.definitions import FeatureView, Label
 from btcfs.models import ModelKind
 from btcfs.training.bundle import Bundle, save_bundle
+from btcfs_models.kinds import kinds
 
 FEATURES = ("close", "sma_20", "rsi_14", "volume", "return_1", "hour_of_day")
 VIEW = FeatureView("bitcoin_training_view", 1, [("bitcoin_features", 1)], FEATURES, label=Label())

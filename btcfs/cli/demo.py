@@ -22,10 +22,12 @@ SHOWN = ("close", "return_1", "rsi_14", "macd_12_26_9", "atr_14", "volume_ratio_
 @click.option("--days", type=int, default=365, show_default=True, help="Days to ingest.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Seed of the sample market.")
 @click.option("--path", type=click.Path(path_type=Path), default=Path(".btcfs-demo"), show_default=True)
+@click.option("--no-model", is_flag=True, help="Stop after the online vector: neither train nor serve.")
 @console.json_option
 @pass_session
-def command(session: Session, days: int, seed: int, path: Path, as_json: bool) -> None:
-    """Backfill a synthetic market, create the views, and read history, a training frame and an online vector."""
+def command(session: Session, days: int, seed: int, path: Path, no_model: bool, as_json: bool) -> None:
+    """Backfill a synthetic market, read a training frame and an online vector, then train, activate, serve and ask."""
+    from btcfs.cli.demo_model import missing_extras, show_prediction, trained_and_asked
     from btcfs.cli.ingest_output import Narrator, show_report
     from btcfs.connection import connect, open_source
     from btcfs.definitions import Label
@@ -42,18 +44,30 @@ def command(session: Session, days: int, seed: int, path: Path, as_json: bool) -
         made = create_views(store, ingest.feature_group, Label())
         frame = _training_frame(ingest, made.training)
         [vector] = store.get_online_features(made.inference, [{"symbol": ingest.symbol}])
-    value = {
-        "ingest": report.to_dict(),
-        "views": [made.training.title, made.inference.title],
-        "training_rows": len(frame),
-        "online": dict(zip(made.inference.features, map(float, vector.values), strict=True)),
-        "online_event_time": vector.event_time,
-        "path": str(path.resolve()),
-    }
+        value: dict[str, Any] = {
+            "ingest": report.to_dict(),
+            "views": [made.training.title, made.inference.title],
+            "training_rows": len(frame),
+            "online": dict(zip(made.inference.features, map(float, vector.values), strict=True)),
+            "online_event_time": vector.event_time,
+            "path": str(path.resolve()),
+            "model": None,
+        }
+        if not as_json:
+            show_report(report)
+            _show(value, frame)
+        absent = missing_extras()
+        if not no_model and not absent:
+            value["model"] = trained_and_asked(
+                store, made.training.name, path / "models", session.plugins, silent=as_json
+            )
 
     def text() -> None:
-        show_report(report)
-        _show(value, frame)
+        if value["model"] is not None:
+            show_prediction(value["model"])
+        elif not no_model:
+            console.line(f"To train and serve as well: pip install 'btcfs[{','.join(absent)}]', then btcfs demo again")
+        console.done(f"Everything lies in {value['path']}; remove the folder to start again")
 
     console.show(value, as_json, text)
 
@@ -80,5 +94,3 @@ def _show(value: dict[str, Any], frame: pd.DataFrame) -> None:
     console.table(columns, [[value["online"][name] for name in columns]])
     console.line()
     console.done(f"Views ready: {', '.join(value['views'])}")
-    console.done(f"Everything lies in {value['path']}; remove the folder to start again")
-    console.line("Next: btcfs features list, or btcfs ingest historical --source csv --path FILE --days 365")

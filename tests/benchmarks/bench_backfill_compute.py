@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from btcfs_ta.standard import standard_indicators
 
 from btcfs.pipeline.compute import compute_stream
 from btcfs.pipeline.plan import plan
+from btcfs_ta.standard import standard_indicators
 
 CHUNK = 100_000
 MINUTE = pd.Timedelta(minutes=1)

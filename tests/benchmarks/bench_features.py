@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import talib
-from btcfs_ta.standard import standard_indicators
 
 from btcfs.pipeline.candles import CandleArrays
 from btcfs.pipeline.compute import compute, compute_new
 from btcfs.pipeline.plan import plan
 from btcfs.testing.synthetic import Market
+from btcfs_ta.standard import standard_indicators
 
 ROUNDS = 7
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from btcfs_models.kinds import kinds
 
 from btcfs.models import ModelKind
 from btcfs.training.compiled import Compiled, compile_pipeline
+from btcfs_models.kinds import kinds
 
 BAR = 200.0
 TRAINED, COMPARED = 2_900, 10_000

@@ -13,11 +13,11 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_store import GROUP, rows
-from btcfs_duckdb import connect
-from btcfs_duckdb.schema import to_arrow
 
 from btcfs import frames
 from btcfs.definitions import FeatureView
+from btcfs_duckdb import connect
+from btcfs_duckdb.schema import to_arrow
 
 VIEW = FeatureView("model", 1, [GROUP.ref], GROUP.feature_names)
 

@@ -18,10 +18,9 @@ from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from btcfs.connection import connect
 from conftest import FrameSource
 from served import filled, market
-
-from btcfs.connection import connect
 
 KINDS = ("bare", "uncached", "cached", "unlogged")
 LUA = """

@@ -12,11 +12,11 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
-from btcfs_duckdb import connect
-from btcfs_duckdb.schema import to_arrow
 
 from btcfs import frames
 from btcfs.definitions import Feature, FeatureGroup
+from btcfs_duckdb import connect
+from btcfs_duckdb.schema import to_arrow
 
 GROUP = FeatureGroup("bitcoin", 1, [Feature(f"f_{n}") for n in range(47)], interval="1m")
 

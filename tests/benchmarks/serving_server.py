@@ -16,10 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from served import OneModel, bundle_for, inference_view
-
 from btcfs.connection import connect
 from btcfs.serving import create_app
+from served import OneModel, bundle_for, inference_view
 
 
 def bare(answer: bytes) -> Starlette:
@@ -35,10 +34,11 @@ def bare(answer: bytes) -> Starlette:
 def compiled(view: Any) -> Any:
     """A bundle of a logistic and a ridge model, fitted on noise and compiled as training does."""
     import attrs
-    from btcfs.training.compiled import compile_pipeline
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    from btcfs.training.compiled import compile_pipeline
 
     random = np.random.default_rng(0)
     X = random.standard_normal((500, len(view.features)))

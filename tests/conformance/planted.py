@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from conformance import planted_online, planted_reading, planted_writing
 
 from btcfs import memory
 from btcfs.testing import BackendTests
 from btcfs.testing.backends.kit import OpenStore
+from conformance import planted_online, planted_reading, planted_writing
 
 CAUGHT_BY: Mapping[type[memory.MemoryStore], str] = {
     **planted_writing.CAUGHT_BY,

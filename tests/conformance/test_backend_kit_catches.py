@@ -9,9 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from conformance.planted import CAUGHT_BY
 
 from btcfs.memory import MemoryStore
+from conformance.planted import CAUGHT_BY
 
 HERE = Path(__file__).parent
 ACCIDENTS = ("TypeError", "ValueError", "AttributeError", "NameError", "KeyError", "IndexError", "UnboundLocalError")

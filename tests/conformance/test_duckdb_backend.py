@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from btcfs_duckdb import connect
 
 from btcfs.testing import BackendTests
 from btcfs.testing.backends.kit import OpenStore
+from btcfs_duckdb import connect
 
 
 class TestDuckDBBackend(BackendTests):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from trained import SMALL
 
 from btcfs.models import ModelKind
 from btcfs.plugins import installed_plugins
 from btcfs.testing import ModelTests
+from trained import SMALL
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 import attrs
 import pandas as pd
 import pytest
-from btcfs_sources import open_sample
 
 from btcfs.sources import CandleRequest, Fetched, Source
 from btcfs.testing.sources import SourceTests, rows
+from btcfs_sources import open_sample
 
 Spoil = Callable[[pd.DataFrame, CandleRequest], pd.DataFrame]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from btcfs_sources import open_csv, open_exchange, open_parquet, open_sample
 
 from btcfs.sources import CandleRequest, Source
 from btcfs.testing.loopback import Exchange, serving
 from btcfs.testing.sources import SourceTests, rows
+from btcfs_sources import open_csv, open_exchange, open_parquet, open_sample
 
 
 def market(tests: type[SourceTests]) -> pd.DataFrame:

@@ -206,8 +206,20 @@ def test_the_real_hourly_file(run: Run, shared_data: Path) -> None:
 
 def test_the_demo_runs_the_main_job(run: Run) -> None:
     """The demo shows a training frame, an online vector and the place of everything."""
-    text = run("demo", "--days", "120").output
+    text = run("demo", "--days", "300").output
 
-    assert "Training frame: 120 rows" in text
+    assert "Training frame: 300 rows" in text
     assert "Online vector of BTC-USD" in text
+    assert '"direction"' in text
+    assert "curl -X POST" in text
+    assert "report.html" in text
     assert ".btcfs-demo" in text
+
+
+def test_the_demo_without_a_model(run: Run) -> None:
+    """With --no-model the demo ends at the online vector, as JSON too."""
+    value = parsed(run("demo", "--days", "60", "--no-model", "--json"))
+
+    assert value["model"] is None
+    assert value["training_rows"] == 60
+    assert len(value["online"]) == 47

@@ -13,7 +13,6 @@ import attrs
 import numpy as np
 import pandas as pd
 import pytest
-from served import market
 
 import btcfs
 from btcfs import BitcoinFeatureStore, FeatureStorePredictor, prepare_features_for_store, validate_features
@@ -23,6 +22,7 @@ from btcfs.errors import DefinitionError, InsufficientHistory, NotFound, SchemaE
 from btcfs.instants import now
 from btcfs.pipeline.ingest import Ingest
 from btcfs.plugins import installed_plugins
+from served import market
 
 CONNECT = "fs = BitcoinFeatureStore()\nfs.connect()\n"
 

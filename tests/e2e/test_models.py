@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from trained import KINDS
 
 from btcfs.cli import main
 from btcfs.connection import connect
 from btcfs.definitions import FeatureView, Label
 from btcfs.training.bundle import Bundle, save_bundle
 from btcfs.training.gate import beats_baseline
+from trained import KINDS
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 

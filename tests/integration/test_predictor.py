@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from served import DAY, NEWEST, OneModel, bundle_for, candle_json, filled, floats, inference_view, market
 
 from btcfs.connection import connect
 from btcfs.errors import SchemaError, StoreUnavailable
@@ -18,6 +17,7 @@ from btcfs.instants import now, to_micros
 from btcfs.pipeline.history import candle_frame
 from btcfs.pipeline.ingest import Ingest
 from btcfs.serving import PREDICTIONS, replay
+from served import DAY, NEWEST, OneModel, bundle_for, candle_json, filled, floats, inference_view, market
 
 pytest.importorskip("starlette", reason="starlette is in the extra 'serve'")
 from starlette.applications import Starlette

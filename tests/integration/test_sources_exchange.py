@@ -10,13 +10,13 @@ from datetime import datetime, timedelta, timezone
 
 import pandas as pd
 import pytest
-from btcfs_sources import open_exchange, open_sample
 
 from btcfs.errors import ConfigError, SchemaError, StoreUnavailable
 from btcfs.pipeline.validate import check
 from btcfs.sources import CandleRequest, Source
 from btcfs.testing.loopback import Exchange, serving
 from btcfs.testing.sources import rows
+from btcfs_sources import open_exchange, open_sample
 
 UTC = timezone.utc
 START = datetime(2024, 3, 1, tzinfo=UTC)

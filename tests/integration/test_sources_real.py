@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from btcfs_sources import open_csv
 
 from btcfs.pipeline.findings import Finding
 from btcfs.pipeline.validate import Validator
 from btcfs.sources import CandleRequest, Fetched
+from btcfs_sources import open_csv
 
 UTC = timezone.utc
 SHARED = Path(os.environ.get("BTCFS_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))

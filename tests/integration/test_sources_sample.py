@@ -9,7 +9,6 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pandas as pd
 import pytest
-from btcfs_sources import open_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from btcfs.errors import ConfigError, SchemaError
 from btcfs.pipeline.validate import check
 from btcfs.sources import CandleRequest
 from btcfs.testing.sources import rows
+from btcfs_sources import open_sample
 
 UTC = timezone.utc
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from distributions import btcfs, command, run
 
 ROOT = Path(__file__).parents[2]

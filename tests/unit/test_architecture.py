@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from distributions import run
 
 import btcfs
+from distributions import run
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"duckdb", "numpy", "pandas", "pyarrow", "talib", "ccxt", "sklearn", "hopsworks", "feast", "polars"}

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trained import FEATURES, VIEW, bundle, fitted, rows
 
 from btcfs.definitions import FeatureView, Label
 from btcfs.errors import CheckFailed, DefinitionError, NotFound, SchemaError
 from btcfs.training import bundle_files
 from btcfs.training.bundle import Bundle, load_bundle, save_bundle
 from btcfs.training.manifest import read_manifest
+from trained import FEATURES, VIEW, bundle, fitted, rows
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from distributions import btcfs
 
 from btcfs import errors
 from btcfs.cli import COMMANDS, console, main
 from btcfs.cli.failures import exit_code
 from btcfs.errors import BtcfsError, InsufficientHistory
+from distributions import btcfs
 
 CODES = {
     "AuthError": 2,

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trained import FEATURES, KINDS, fitted, rows, target
 
 from btcfs.errors import CheckFailed, DefinitionError, SchemaError
 from btcfs.training.compiled import Compiled, Linear, Parts, compile_pipeline, parity
+from trained import FEATURES, KINDS, fitted, rows, target
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 

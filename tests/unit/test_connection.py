@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from distributions import btcfs, install, run
 
 from btcfs.config import Config
 from btcfs.connection import connect
 from btcfs.errors import ConfigError
+from distributions import btcfs, install, run
 
 BACKEND = """
 from __future__ import annotations

@@ -15,6 +15,7 @@ ALSO = {
     errors.InsufficientHistory: ValueError,
     errors.NotFound: LookupError,
     errors.Unsupported: NotImplementedError,
+    errors.CheckFailed: ValueError,
     errors.StoreBusy: TimeoutError,
     errors.AuthError: PermissionError,
     errors.StoreUnavailable: ConnectionError,

@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-from btcfs_sources import open_csv, open_parquet, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btcfs.errors import BtcfsError, ConfigError, SchemaError
 from btcfs.sources import CandleRequest, SourceReport
+from btcfs_sources import open_csv, open_parquet, tables
 
 UTC = timezone.utc
 DAY = 86_400
@@ -328,6 +328,6 @@ def test_no_text_is_too_strange(text: str, changes: list[tuple[float, int, str]]
         try:
             frame, _ = read(Path(folder) / "candles.csv", text)
         except (BtcfsError, ValueError) as exc:
-            assert isinstance(exc, BtcfsError) or "No objects to concatenate" in str(exc)  # noqa: PT017
+            assert isinstance(exc, BtcfsError) or "No objects to concatenate" in str(exc)
         else:
             assert frame["timestamp"].is_monotonic_increasing

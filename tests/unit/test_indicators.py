@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 import talib
-from btcfs_ta.standard import standard_indicators
-from btcfs_ta.windows import ratio, window_sum
 
 from btcfs.errors import ConfigError, DefinitionError
 from btcfs.indicators import Indicator, Memory, indicator
 from btcfs.plugins import installed_plugins
+from btcfs_ta.standard import standard_indicators
+from btcfs_ta.windows import ratio, window_sum
 
 STANDARD = [
     "open",

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from distributions import run
-from trained import FEATURES, KINDS, bundle, rows, target
 
 from btcfs.errors import DefinitionError
 from btcfs.models import ModelKind
 from btcfs.plugins import installed_plugins
+from distributions import run
+from trained import FEATURES, KINDS, bundle, rows, target
 
 RETURN = FEATURES.index("return_1")
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from distributions import btcfs, install, run
 
 from btcfs.definitions import Feature, FeatureGroup
 from btcfs.errors import ConfigError, DefinitionError, NotFound, SchemaError
@@ -17,6 +16,7 @@ from btcfs.indicators import indicator
 from btcfs.plugins import Plugins
 from btcfs.sources import SourceKind
 from btcfs.store import WriteReport
+from distributions import btcfs, install, run
 
 INDICATOR = """
 from btcfs import hookimpl, indicator

@@ -10,12 +10,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from trained import VIEW, bundle
 
 from btcfs.errors import CheckFailed, NotFound, SchemaError, StoreBusy
 from btcfs.training.gate import REQUIRED, GateCheck
 from btcfs.training.manifest import locked, read_manifest
 from btcfs.training.registry import Registry
+from trained import VIEW, bundle
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 
