@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-from btcfs.definitions import Feature, FeatureGroup, FeatureView
-from btcfs.store import FeatureStore
 from btcfs_duckdb import connect, offline
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.store import DuckDBStore
+
+from btcfs.definitions import Feature, FeatureGroup, FeatureView
+from btcfs.store import FeatureStore
 
 GROUP = FeatureGroup("g", 1, [Feature("value"), Feature("other")], interval="1h")
 VIEW = FeatureView("v", 1, [GROUP.ref], ["other", "value"])

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from integration import duckdb_child as child
 
 SCRIPT = Path(child.__file__)

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from btcfs_duckdb import connect
+from btcfs_duckdb.mirror import BULK
+from integration import duckdb_child as child
 
 from btcfs.definitions import Feature, FeatureGroup, FeatureView
 from btcfs.errors import NotFound
 from btcfs.store import FeatureStore
-from btcfs_duckdb import connect
-from btcfs_duckdb.mirror import BULK
-from integration import duckdb_child as child
 
 GROUP = FeatureGroup("minutes", 1, [Feature("a"), Feature("n", "int64"), Feature("s", "string")], interval="1m")
 HOURS = FeatureGroup("hours", 1, [Feature("h")], interval="1h")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import attrs
 import pytest
-
-from btcfs.definitions import FeatureView
-from btcfs.errors import NotFound
 from btcfs_duckdb import connect
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.store import DuckDBStore
 from integration import duckdb_child as child
 from integration.duckdb_child import GROUP, VIEW
+
+from btcfs.definitions import FeatureView
+from btcfs.errors import NotFound
 
 
 class Interrupted(Exception):

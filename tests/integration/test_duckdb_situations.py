@@ -17,11 +17,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-
-from btcfs.errors import ConfigError, StoreBusy, StoreUnavailable
 from btcfs_duckdb import connect
 from integration import duckdb_child as child
 from integration.duckdb_child import GROUP, VIEW
+
+from btcfs.errors import ConfigError, StoreBusy, StoreUnavailable
 
 SCRIPT = Path(child.__file__)
 NOBODY = 65534
