@@ -36,6 +36,7 @@ _HOME = {
     "ModelKind": "models",
     "hookimpl": "hookspecs",
     "connect": "connection",
+    "train": "training.train",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -83,3 +84,4 @@ if TYPE_CHECKING:
     from btcfs.store import FeatureStore as FeatureStore
     from btcfs.store import FeatureVector as FeatureVector
     from btcfs.store import WriteReport as WriteReport
+    from btcfs.training.train import train as train
