@@ -40,6 +40,7 @@ _HOME = {
     "FeatureStorePredictor": "bitcoin",
     "prepare_features_for_store": "bitcoin",
     "validate_features": "bitcoin",
+    "train": "training.train",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -91,3 +92,4 @@ if TYPE_CHECKING:
     from btcfs.store import FeatureStore as FeatureStore
     from btcfs.store import FeatureVector as FeatureVector
     from btcfs.store import WriteReport as WriteReport
+    from btcfs.training.train import train as train

@@ -28,9 +28,13 @@ class Following:
     def stamp(self) -> None:
         """Note how the offline file looks, now that the online one is in step with it."""
         look = self._look()
-        with self._readers.using() as (connection, generation), online.translated(generation.path):
-            if online.state(connection).stamp != look:
-                connection.execute("UPDATE meta SET stamp=?", (look,))
+        try:
+            with self._readers.using() as (connection, generation), online.translated(generation.path):
+                if online.state(connection).stamp != look:
+                    connection.execute("UPDATE meta SET stamp=?", (look,))
+        except StoreUnavailable as exc:
+            # Both files are right. Without the note the next call compares them, which takes longer.
+            logger.warning("the online table of %s could not be marked as in step: %s", self._places.root, exc)
 
     def state(self) -> online.State | None:
         """What the online file says, None if there is none or it cannot be read."""

@@ -90,7 +90,9 @@ class StoreLock:
             raise self._unusable(exc) from exc
 
     def _unusable(self, exc: Exception) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"cannot lock the store in {self._path.parent}: {exc}. The folder and its files must be writable by "
-            f"this user (chown or chmod them), or name another folder with path="
+        advice = (
+            "The folder and its files must be writable by this user (chown or chmod them), or name another with path="
         )
+        if "full" in str(exc) or "No space left" in str(exc):
+            advice = "Make room on the disk and run the same again"
+        return StoreUnavailable(f"cannot lock the store in {self._path.parent}: {exc}. {advice}")

@@ -40,7 +40,8 @@ def assess(
 
     task: Task = model.task
     target = data.direction if task == "classification" else data.change
-    before = [*label_findings(data), *feature_findings(data, build)]
+    development = data.until(int(split.holdout.test[0]))
+    before = [*label_findings(data, development), *feature_findings(data, development, build)]
     run = walk(build, data.X, target, split.folds, task)
     evaluation = evaluate(data, run, split.folds, model.name, seed=seed)
     after = score_findings(evaluation)

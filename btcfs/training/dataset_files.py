@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def read_training_set(models_dir: str | Path, digest: str) -> TrainingSet:
         data = TrainingSet(
             view, Label(**meta["label"]), tuple(meta["features"]), **loaded, provenance=meta["provenance"]
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
         raise SchemaError(f"the training set in {folder} cannot be read: {exc}; train again to write another") from exc
     if data.hash != digest:
         raise SchemaError(f"the training set in {folder} was changed after it was written: its hash is {data.hash}")

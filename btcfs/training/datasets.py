@@ -74,6 +74,11 @@ class TrainingSet:
             digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return digest.hexdigest()
 
+    def until(self, row: int) -> TrainingSet:
+        """The rows before that one, with all prices."""
+        rows = ("X", "y", "change", "past", "event_times", "known_at")
+        return attrs.evolve(self, **{name: getattr(self, name)[:row] for name in rows})
+
     def identity(self) -> dict[str, Any]:
         """What the arrays mean; with their bits it makes the hash."""
         return {

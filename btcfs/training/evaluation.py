@@ -15,7 +15,8 @@ from btcfs.training.intervals import (
     Interval,
     Resampling,
     block_length,
-    loss_test,
+    chance_of_agreement,
+    chance_of_mean,
     percentiles,
     rows_needed,
     smallest_edge,
@@ -33,8 +34,8 @@ AUC_DRAWS = 200  # each sorts all rows
 class Comparison:
     """A baseline beside the model; differences are the model's minus the baseline's.
 
-    ``score`` is accuracy or RMSE. ``chance`` is that of a mean loss difference as favourable if
-    the baseline were as good.
+    ``score`` is accuracy or RMSE. ``hit_chance`` and ``loss_chance`` are those of as favourable a
+    mean difference if the baseline were as good.
     """
 
     name: str
@@ -42,7 +43,8 @@ class Comparison:
     loss: float
     hit_difference: Interval
     loss_difference: Interval
-    chance: float
+    hit_chance: float
+    loss_chance: float
 
     def to_dict(self) -> dict[str, Any]:
         return attrs.asdict(self)
@@ -52,6 +54,7 @@ class Comparison:
 class Evaluation:
     """All that is known of one model on the rows it had not seen; rates are shares, changes in percent.
 
+    ``information`` is the chance that forecasts go with outcomes as much as these if they know nothing.
     ``curves`` are cumulated hits above one half, of the model and of each baseline.
     """
 
@@ -61,6 +64,7 @@ class Evaluation:
     metrics: dict[str, float]
     intervals: dict[str, Interval]
     wilson: Interval
+    information: float
     baselines: tuple[Comparison, ...]
     train_score: float
     by_fold: list[dict[str, Any]]
@@ -79,6 +83,13 @@ class Evaluation:
         if self.task == "classification":
             return max(self.baselines, key=lambda b: b.score.value)
         return min(self.baselines, key=lambda b: b.score.value)
+
+    @property
+    def strongest_is_beaten(self) -> bool:
+        """Whether the score is better than the strongest baseline's, by however little."""
+        if self.task == "classification":
+            return self.strongest.hit_difference.value > 0
+        return self.strongest.loss_difference.value < 0
 
     def baseline(self, name: str) -> Comparison:
         return next(b for b in self.baselines if b.name == name)
@@ -108,6 +119,7 @@ def evaluate(data: TrainingSet, run: Walk, folds: Sequence[Fold], model: str, *,
         against = change_baselines(data.change, data.past, folds)
     compared = tuple(_compared(run.task, b, right, losses, resampling, data.label.horizon) for b in against)
     directional = run.task == "classification"
+    said = (run.forecast >= 0.5).astype(np.float64) if directional else run.forecast
     return Evaluation(
         task=run.task,
         model=model,
@@ -115,6 +127,7 @@ def evaluate(data: TrainingSet, run: Walk, folds: Sequence[Fold], model: str, *,
         metrics=scores,
         intervals=intervals,
         wilson=wilson(float(right.sum()), len(right)),
+        information=chance_of_agreement(said, truth, lags_of(len(rows), data.label.horizon)),
         baselines=compared,
         train_score=run.train_score,
         by_fold=_grouped(run, truth, right, losses, run.fold.astype(str), "fold"),
@@ -184,15 +197,22 @@ def _compared(
     if task == "regression":
         error = np.sqrt(resampling.means(baseline.losses))
         score = percentiles(float(np.sqrt(baseline.losses.mean())), error)
-    difference = losses - baseline.losses
+    ahead, difference = right - baseline.hits, losses - baseline.losses
+    lags = lags_of(len(difference), horizon)
     return Comparison(
         name=baseline.name,
         score=score,
         loss=float(baseline.losses.mean()),
-        hit_difference=resampling.mean(right - baseline.hits),
+        hit_difference=resampling.mean(ahead),
         loss_difference=resampling.mean(difference),
-        chance=loss_test(difference, max(horizon, round(len(difference) ** (1 / 3)))),
+        hit_chance=chance_of_mean(ahead, lags),
+        loss_chance=chance_of_mean(-difference, lags),
     )
+
+
+def lags_of(rows: int, horizon: int) -> int:
+    """Over how many rows neighbours may depend on each other: those of one label, and the cube root of all."""
+    return int(max(horizon, round(rows ** (1 / 3))))
 
 
 def _grouped(

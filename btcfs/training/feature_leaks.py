@@ -22,9 +22,12 @@ _FITTED = re.compile(r"[a-z]\w*[a-z0-9]_")
 _DEPTH = 4
 
 
-def feature_findings(data: TrainingSet, build: Build) -> list[Finding]:
-    """Findings on the columns as they are given, and on the estimator before it is fitted."""
-    return [_scaled(data.X), _prefitted(build), _single(data)]
+def feature_findings(data: TrainingSet, development: TrainingSet, build: Build) -> list[Finding]:
+    """Findings on the columns as they are given, and on the estimator before it is fitted.
+
+    Labels are looked at in the ``development`` rows only; the sealed ones stay unseen.
+    """
+    return [_scaled(data.X), _prefitted(build), _single(development)]
 
 
 def _scaled(X: Floats) -> Finding:

@@ -88,20 +88,28 @@ def percentiles(value: float, drawn: Floats, confidence: float = 0.95) -> Interv
     return Interval(value, float(low), float(high))
 
 
-def loss_test(difference: Floats, lags: int) -> float:
-    """The chance of a mean as low as this one's or lower if the true one were 0.
+def chance_of_mean(values: Floats, lags: int) -> float:
+    """The chance of a mean as high as this one's or higher if the true one were 0.
 
-    ``difference`` is the model's loss minus the baseline's, row by row, so a small value speaks for
-    the model. Source: Diebold and Mariano (1995), with the long-run variance of Newey and West (1987).
+    Neighbouring values may depend on each other, over so many rows. Source: Diebold and Mariano
+    (1995) for loss differences, with the long-run variance of Newey and West (1987).
     """
-    rows = len(difference)
-    centred = difference - difference.mean()
+    rows = len(values)
+    centred = values - values.mean()
     variance = float(centred @ centred) / rows
     for lag in range(1, min(lags, rows - 1) + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / rows
     if variance <= 0.0:
-        return 0.5 if difference.mean() == 0.0 else float(difference.mean() > 0.0)
-    return _NORMAL.cdf(float(difference.mean()) / math.sqrt(variance / rows))
+        return 0.5 if values.mean() == 0.0 else float(values.mean() < 0.0)
+    return 1.0 - _NORMAL.cdf(float(values.mean()) / math.sqrt(variance / rows))
+
+
+def chance_of_agreement(forecast: Floats, outcome: Floats, lags: int) -> float:
+    """The chance that forecasts go with outcomes as much as these do, or more, if they knew nothing of them.
+
+    For directions this asks what Pesaran and Timmermann (1992) ask.
+    """
+    return chance_of_mean((forecast - forecast.mean()) * (outcome - outcome.mean()), lags)
 
 
 def rows_needed(rate: float, base: float, significance: float = 0.05, power: float = 0.8) -> int | None:

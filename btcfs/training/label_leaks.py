@@ -17,11 +17,14 @@ WIDEST = 10  # candles on each side of a smoothed price that are tried
 KNOWN = 0.25  # a correlation with past moves that no honest daily label comes near
 
 
-def label_findings(data: TrainingSet) -> list[Finding]:
-    """Findings on when the label is known, whether the prices give it, and what the past says of it."""
+def label_findings(data: TrainingSet, development: TrainingSet) -> list[Finding]:
+    """Findings on when the label is known, whether the prices give it, and what the past says of it.
+
+    What labels correlate with is asked of the ``development`` rows only; the sealed ones stay unseen.
+    """
     found = [_known_after(data)]
     if len(data.prices):
-        found += [_declared(data), _from_the_past(data)]
+        found += [_declared(data), _from_the_past(development)]
     else:
         found.append(
             Finding(

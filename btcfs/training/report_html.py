@@ -95,7 +95,7 @@ def _task(task: str, part: TaskReport) -> str:
             f"{b.hit_difference.value:+.4f}",
             _between(b.hit_difference),
             f"{b.loss_difference.value:+.4f}",
-            f"{b.chance:.3g}",
+            f"{(b.hit_chance if task == 'classification' else b.loss_chance):.3g}",
         )
         for b in e.baselines
     ]

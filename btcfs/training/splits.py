@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -69,7 +70,7 @@ def walk_forward(
     *,
     test_size: float = 0.1,
     folds: int = 10,
-    first_train: float = 0.3,
+    first_train: float = 0.2,
     embargo: int | None = None,
 ) -> Split:
     """Split rows in time order; the sizes in time of purge and embargo follow from the labels.
@@ -87,26 +88,29 @@ def walk_forward(
         )
     rows = len(event_times)
     sealed = rows - max(1, round(rows * test_size))
-    first = max(LEAST_TRAIN, round(sealed * first_train))
-    if sealed < first + folds:
-        raise InsufficientHistory(
-            round((LEAST_TRAIN + folds) / (1 - test_size)) + 1, rows, f"{folds} walk-forward folds"
-        )
     gap = label_span(event_times, known_at)
     if embargo is not None and embargo < gap:
         raise ConfigError(f"an embargo of {embargo / 1e6} s is shorter than the label looks ahead, {gap / 1e6} s")
     gap = gap if embargo is None else embargo
+    least = LEAST_TRAIN + _rows_apart(event_times, gap)
+    first = max(least, round(sealed * first_train))
+    if sealed < first + folds:
+        raise InsufficientHistory(math.ceil((least + folds + 1) / (1 - test_size)), rows, f"{folds} walk-forward folds")
     bounds = np.linspace(first, sealed, folds + 1).round().astype(np.int64)
     made = [_fold(event_times, known_at, int(a), int(b), gap) for a, b in pairwise(bounds)]
     holdout = _fold(event_times, known_at, sealed, rows, gap)
-    if any(len(fold.train) < LEAST_TRAIN // 2 for fold in made):
-        raise InsufficientHistory(rows + LEAST_TRAIN, rows, "walk-forward folds after purging")
     return Split(tuple(made), holdout, gap, rows)
 
 
 def label_span(event_times: Integers, known_at: Integers) -> int:
     """The usual time from a decision until its label is known, in microseconds; gaps in the candles stretch single ones."""
     return int(np.median(known_at - event_times))
+
+
+def _rows_apart(event_times: Integers, gap: int) -> int:
+    """About how many rows a purge and an embargo of that length take out."""
+    step = int(np.median(np.diff(event_times))) if len(event_times) > 1 else 0
+    return 2 * math.ceil(gap / step) if step else 0
 
 
 def _fold(event_times: Integers, known_at: Integers, start: int, stop: int, embargo: int) -> Fold:

@@ -27,44 +27,45 @@ class Verdict:
 
 
 def judge(evaluation: Evaluation, findings: Sequence[Finding], deflated: Deflated | None = None) -> Verdict:
-    """Judge a model against its strongest baseline.
+    """Judge a model against its strongest baseline and against knowing nothing.
 
-    Evidence needs a difference whose 95 % interval lies above 0, a smaller loss that is unlikely by
-    chance (2.5 %), and no luck among the trials (5 %). Weak evidence needs one of the first two and
-    the other not against it. An alarm leaves no evidence, whatever the scores.
+    Evidence needs both: a difference to the strongest baseline that chance gives in less than 5 of
+    100 cases without costing loss, and forecasts that go with outcomes as chance has them in less
+    than 1 of 100; and for a direction, that the best of as many lucky tries would not do as well.
+    Weak evidence needs scores above the strongest baseline's, and forecasts that chance has in less
+    than 5 of 100 cases, or in less than 1 if they cost loss. An alarm leaves no evidence, whatever the scores.
     """
-    strongest = evaluation.strongest
-    hits_better, loss_better, said = _margins(evaluation)
-    beats = hits_better and loss_better
-    reasons = [said]
+    better, beats, said = _margins(evaluation)
+    reasons = [said, f"forecasts go with outcomes as chance has them in {evaluation.information:.2g} of cases"]
     leaks = alarms(list(findings))
     if leaks:
-        reasons.insert(0, f"{leaks[0].name}: {leaks[0].reason}")
-        return Verdict(NONE, tuple(reasons), False)
-    lucky = deflated is not None and evaluation.task == "classification" and deflated.chance_best > 0.05
+        return Verdict(NONE, tuple([*(f"{leak.name}: {leak.reason}" for leak in leaks), *reasons]), False)
+    lucky = False
     if deflated is not None and evaluation.task == "classification":
+        lucky = deflated.chance_best > 0.05
         reasons.append(deflated.text)
-    if beats and not lucky:
+    if beats and evaluation.information < 0.01 and not lucky:
         return Verdict(SOME, tuple(reasons), True)
-    supported = strongest.hit_difference.value > 0 and strongest.loss_difference.value < 0
-    if beats or ((hits_better or loss_better) and supported and not lucky):
-        return Verdict(WEAK, tuple(reasons), beats)
+    limit = 0.05 if better else 0.01 if evaluation.strongest_is_beaten else 0.0
+    if evaluation.information < limit:
+        return Verdict(WEAK, tuple(reasons), False)
     return Verdict(NONE, tuple(reasons), False)
 
 
 def _margins(evaluation: Evaluation) -> tuple[bool, bool, str]:
+    """Whether the scores are better than the strongest baseline's, and by more than chance; and the sentence on it."""
     strongest = evaluation.strongest
+    hits, loss = strongest.hit_difference, strongest.loss_difference
     if evaluation.task == "classification":
         least = min(evaluation.baselines, key=lambda b: b.loss)
-        difference = strongest.hit_difference
+        better = hits.value > 0 and least.loss_difference.value < 0
         text = (
-            f"{difference.value:+.3f} accuracy against {strongest.name!r} (95 % {difference.low:+.3f} to {difference.high:+.3f}); "
-            f"log-loss {least.loss_difference.value:+.4f} against {least.name!r}, by chance {least.chance:.2g}"
+            f"{hits.value:+.3f} accuracy against {strongest.name!r} (95 % {hits.low:+.3f} to {hits.high:+.3f}), "
+            f"by chance {strongest.hit_chance:.2g}; log-loss {least.loss_difference.value:+.4f} against {least.name!r}"
         )
-        return difference.low > 0, least.chance < 0.025, text
-    loss = strongest.loss_difference
+        return better, better and strongest.hit_chance < 0.05, text
     text = (
         f"squared error {loss.value:+.4f} against {strongest.name!r} (95 % {loss.low:+.4f} to {loss.high:+.4f}), "
-        f"by chance {strongest.chance:.2g}"
+        f"by chance {strongest.loss_chance:.2g}"
     )
-    return loss.high < 0, strongest.chance < 0.025, text
+    return loss.value < 0, loss.value < 0 and strongest.loss_chance < 0.05, text

@@ -184,14 +184,15 @@ def die_between(folder: Path) -> None:
 
 def hold(folder: Path) -> None:
     with connect(folder) as store, store.exclusive():
-        print("held", flush=True)
+        sys.stdout.write("held\n")
+        sys.stdout.flush()
         time.sleep(60)
 
 
 if __name__ == "__main__":
     act, folder = sys.argv[1], Path(sys.argv[2])
     if act == "killed-rounds":
-        print(json.dumps(killed_rounds(folder, int(sys.argv[3]))))
+        sys.stdout.write(json.dumps(killed_rounds(folder, int(sys.argv[3]))))
     elif act == "die-between":
         die_between(folder)
     elif act == "hold":

@@ -221,7 +221,7 @@ def test_a_damaged_row(folder: Path) -> None:
             connection.execute(f"UPDATE {table} SET payload = ? WHERE entity = 'COIN-1'", (broken,))
         connection.close()
 
-        with pytest.raises(StoreUnavailable, match="damaged on the disk.*btcfs store rebuild-online"):
+        with pytest.raises(StoreUnavailable, match=r"damaged on the disk.*btcfs store rebuild-online"):
             store.get_online_features(VIEW, [{"symbol": "COIN-1"}])
         store.rebuild_online()
         assert child.newest(store) == {0.0}
@@ -245,30 +245,53 @@ def test_a_damaged_segment(folder: Path) -> None:
             )
 
 
-def test_a_full_disk(folder: Path, tmp_path: Path) -> None:
-    """When the disk fills up, the write fails, says so, and leaves the store as it was."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(mount)], capture_output=True, check=False
-    )
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)]
+    done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {done.stderr.decode().strip()}")
-    try:
-        child.prepare(mount / "store")
-        with connect(mount / "store") as store:
-            for count in (400_000, 250_000, 20_000):
-                before = store.read(GROUP)
-                try:
-                    store.write(GROUP, candles(count))
-                except StoreUnavailable as exc:
-                    assert "Make room" in str(exc)
-                    pd.testing.assert_frame_equal(store.read(GROUP), before)
-                    assert child.newest(store) == {0.0}
-            assert store.write(GROUP, child.commit(1)).changed == 6
-        assert child.state(mount / "store")["equal"]
-    finally:
-        subprocess.run(["umount", str(mount)], check=False)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_too_small(small_disk: Path) -> None:
+    """A write that fills the disk fails, says so, and leaves the store as it was."""
+    child.prepare(small_disk / "store")
+    with connect(small_disk / "store") as store:
+        for count in (400_000, 250_000, 120_000):
+            with pytest.raises(StoreUnavailable, match="Make room"):
+                store.write(GROUP, candles(count))
+            assert set(store.read(GROUP)["value"]) == child.newest(store) == {0.0}
+        assert store.write(GROUP, child.commit(1)).changed == 6
+    assert child.state(small_disk / "store")["equal"]
+
+
+@pytest.mark.parametrize("left", [0, 4_096, 20_000, 60_000, 200_000])
+def test_a_full_disk(small_disk: Path, left: int) -> None:
+    """At whatever step the disk is full, a commit is there whole or not at all, and the answer says which."""
+    child.prepare(small_disk / "store")
+    filler = small_disk / "filler"
+    with connect(small_disk / "store") as store:
+        child.newest(store)
+        room = os.statvfs(small_disk)
+        filler.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
+        problem = ""
+        try:
+            store.write(GROUP, child.commit(1))
+        except StoreUnavailable as exc:
+            problem = str(exc)
+        written = 0.0 if problem else 1.0
+        assert not problem or "Make room" in problem
+        assert max(store.read(GROUP)["value"]) == written
+        assert child.newest(store) == {written}
+        filler.unlink()
+        assert store.write(GROUP, child.commit(1)).changed == (0 if written else 6)
+    found = child.state(small_disk / "store")
+    assert (found["value"], found["equal"]) == ([1.0], True)
 
 
 def test_no_room_for_the_offline_file(folder: Path) -> None:

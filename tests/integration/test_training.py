@@ -1,0 +1,237 @@
+"""Training from a store: the seven steps, the sealed rows, the reports and the command."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+import btcfs
+from btcfs.cli import main
+from btcfs.definitions import Label
+from btcfs.errors import ConfigError, InsufficientHistory, NotFound
+from btcfs.instants import parse_instant
+from btcfs.plugins import installed_plugins
+from btcfs.training.bundle import load_bundle
+from btcfs.training.choice import chosen_models
+from btcfs.training.dataset_files import read_training_set
+from btcfs.training.ledger import read_trials
+from btcfs.training.registry import Registry
+from btcfs.training.train import train
+from stores import filled, view
+from training_sets import logistic, market, ridge
+
+pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
+
+MODELS: Any = {"classification": logistic(), "regression": ridge()}
+
+
+@pytest.fixture
+def store() -> Any:
+    X, prices = market(0.57, seed=1, rows=600, features=2)
+    return filled(btcfs.connect("memory"), prices, X)
+
+
+def test_training_saves_a_candidate_with_all_it_rests_on(store: Any, tmp_path: Path) -> None:
+    """A version has both models, the training set's hash, the metrics and the checks, and is not active."""
+    report = train(store, view=view(), models=MODELS, models_dir=tmp_path)
+
+    assert report.bundle is not None
+    bundle = load_bundle(report.bundle)
+    data = read_training_set(tmp_path, report.training_set)
+    assert bundle.version == report.version == report.bundle.name
+    assert bundle.training_set == report.training_set == data.hash
+    assert bundle.features == ("signal", "noise")
+    assert bundle.metrics["classification"]["verdict"] == report.verdicts["classification"]
+    assert {check["name"] for check in bundle.metadata["checks"]} == {"beats_baseline", "data_checks"}
+    assert any("features_certified: was not made" in line for line in report.obstacles)
+    assert Registry(tmp_path).active() is None
+    assert [version.status for version in Registry(tmp_path).versions()] == ["candidate"]
+    assert not list(tmp_path.glob(".claim-*"))
+
+
+def test_the_same_knowledge_gives_the_same_numbers(store: Any, tmp_path: Path) -> None:
+    """Training again as of the same instant gives the same training set, scores and verdicts."""
+    first = train(store, view=view(), models=MODELS, models_dir=tmp_path / "a")
+    as_of = parse_instant(first.provenance["query"]["as_of"])
+
+    second = train(store, view=view(), models=MODELS, models_dir=tmp_path / "b", as_of=as_of)
+
+    assert second.training_set == first.training_set
+    assert second.metrics == first.metrics
+
+
+def test_the_seven_steps_are_told_with_true_numbers(store: Any, tmp_path: Path) -> None:
+    """The console shows the guide's seven steps as they are done, and its numbers are those of the report."""
+    told: list[str] = []
+
+    report = train(store, view=view(), models=MODELS, models_dir=tmp_path, notify=told.extend)
+
+    steps = [line for line in told if re.match(r"[1-7]\. ", line)]
+    assert [line[0] for line in steps] == list("1234567")
+    folds, sealed = report.split["folds"], report.split["holdout"]
+    text = "\n".join(told)
+    assert f"Loaded {report.rows} samples with 2 features" in text
+    assert f"Train: {sealed['train']['rows']} samples" in text
+    assert f"Test: {sealed['test']['rows']} samples, sealed" in text
+    apart = sealed["purged"] + sealed["embargoed"]
+    assert report.rows == sealed["train"]["rows"] + apart + sealed["test"]["rows"]
+    assert report.rows == report.provenance["rows_read"] - sum(report.provenance["dropped"].values())
+    assert report.tasks["classification"].evaluation.rows == sum(fold["test"]["rows"] for fold in folds)
+    assert f"{report.tasks['classification'].evaluation.metrics['accuracy']:.4f}" in text
+    assert report.text().splitlines()[:30] == told[:30]
+
+
+def test_sealed_rows_are_scored_only_when_opened(store: Any, tmp_path: Path) -> None:
+    """No score of the holdout exists before it is opened, and each opening stands in the ledger."""
+    closed = train(store, view=view(), models=MODELS, models_dir=tmp_path)
+    opened = train(store, view=view(), models=MODELS, models_dir=tmp_path, open_holdout=True)
+    again = train(store, view=view(), models=MODELS, models_dir=tmp_path, open_holdout=True)
+
+    assert all(part.holdout is None for part in closed.tasks.values())
+    assert (closed.openings, opened.openings, again.openings) == (None, 0, 1)
+    held = opened.tasks["classification"].holdout
+    assert held is not None
+    assert held.rows == opened.split["holdout"]["test"]["rows"]
+    kinds = [trial.kind for trial in read_trials(tmp_path)]
+    assert kinds.count("holdout") == 4
+    assert kinds.count("walk-forward") == 6
+    assert "opened (for the 2. time)" in again.text()
+
+
+def test_no_model_is_fitted_on_a_sealed_row(store: Any, tmp_path: Path) -> None:
+    """Whatever is fitted, in a fold, in a tripwire or to be saved, was known before the first sealed row."""
+    seen: list[int] = []
+    data_hash = train(store, view=view(), models=MODELS, models_dir=tmp_path / "first").training_set
+    data = read_training_set(tmp_path / "first", data_hash)
+    position = {row.tobytes(): i for i, row in enumerate(data.X)}
+
+    def spying(kind: Any) -> Any:
+        def build() -> Any:
+            estimator = kind.build()
+            fit = estimator.fit
+
+            def watched(X: Any, y: Any) -> Any:
+                seen.append(max(position[row.tobytes()] for row in X))
+                return fit(X, y)
+
+            estimator.fit = watched
+            return estimator
+
+        return btcfs.ModelKind(kind.name, kind.task, build)
+
+    watched: Any = {task: spying(kind) for task, kind in MODELS.items()}
+    saved = train(
+        store,
+        view=view(),
+        models=watched,
+        models_dir=tmp_path,
+        save=lambda folder, **_: load_saved(folder),
+        notify=print,
+    )
+
+    sealed = len(data) - saved.split["holdout"]["test"]["rows"]
+    assert len(seen) > 20
+    assert max(seen) < sealed
+    assert data.known_at[max(seen)] <= data.event_times[sealed]
+
+
+def load_saved(folder: Path) -> Any:
+    """What saving would give, for models that cannot be saved."""
+    return type("Saved", (), {"path": folder})()
+
+
+def test_the_page_needs_no_other_file(store: Any, tmp_path: Path) -> None:
+    """The HTML report fetches and runs nothing, and each of its pictures is well-formed and has numbers only."""
+    report = train(store, view=view(), models=MODELS, models_dir=tmp_path, open_holdout=True)
+    page = report.html()
+
+    assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|src=|href=", page)
+    assert set(re.findall(r"https?://[^\"' ]+", page)) == {"http://www.w3.org/2000/svg"}
+    pictures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(pictures) == 9
+    for picture in pictures:
+        assert "nan" not in re.sub(r">[^<]*<", "><", picture)
+        assert ElementTree.fromstring(picture).get("aria-label")
+    assert report.bundle is not None
+    assert (report.bundle / "reports" / "report.html").read_text() == page
+    assert json.loads((report.bundle / "reports" / "report.json").read_text())["verdicts"] == report.verdicts
+
+
+def test_names_in_the_page_are_escaped(store: Any, tmp_path: Path) -> None:
+    """A model's name is text in the page, whatever it is."""
+    named: Any = {**MODELS, "classification": btcfs.ModelKind("<b>x", "classification", logistic().build)}
+
+    report = train(store, view=view(), models=named, models_dir=tmp_path)
+
+    assert "<b>x" not in report.html()
+    assert "&lt;b&gt;x" in report.html()
+
+
+def test_another_horizon_is_another_label(store: Any, tmp_path: Path) -> None:
+    """The horizon goes into label, purge and embargo."""
+    report = train(store, view=view(), models=MODELS, models_dir=tmp_path, horizon=5)
+
+    assert report.label == Label(horizon=5).to_dict()
+    assert report.split["embargo_seconds"] == 5 * 86_400
+    assert all(fold["purged"] + fold["embargoed"] >= 9 for fold in report.split["folds"])
+
+
+def test_too_few_rows_write_nothing(tmp_path: Path) -> None:
+    """A store with too little history is refused before anything is written."""
+    X, prices = market(0.5, seed=1, rows=50, features=2)
+    store = filled(btcfs.connect("memory"), prices, X)
+
+    with pytest.raises(InsufficientHistory):
+        train(store, view=view(), models=MODELS, models_dir=tmp_path / "models")
+
+    assert not (tmp_path / "models").exists()
+
+
+def test_models_are_chosen_by_name() -> None:
+    """One name gives its counterpart for the other task; unknown names and two of one task are refused."""
+    plugins = installed_plugins()
+
+    assert {task: kind.name for task, kind in chosen_models(plugins, "random_forest").items()} == {
+        "classification": "random_forest",
+        "regression": "random_forest_regressor",
+    }
+    assert chosen_models(plugins, ["ridge", "majority"])["classification"].name == "majority"
+    with pytest.raises(NotFound, match=r"no model named 'logistc'; .*did you mean logistic"):
+        chosen_models(plugins, "logistc")
+    with pytest.raises(ConfigError, match="both for classification"):
+        chosen_models(plugins, ["logistic", "majority"])
+
+
+def run(folder: Path, *arguments: str) -> Any:
+    return CliRunner().invoke(
+        main, ["--backend", "duckdb", *arguments], env={"BTCFS_DUCKDB_PATH": str(folder / "store")}
+    )
+
+
+def test_the_command_trains_on_the_sample_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's commands, from ingestion to a candidate; without features the exit code says what is missing."""
+    monkeypatch.chdir(tmp_path)
+
+    missing = run(tmp_path, "train", "--use-feature-store")
+    run(tmp_path, "ingest", "historical", "--source", "sample", "--days", "700")
+    run(tmp_path, "ingest", "create-view")
+    trained = run(tmp_path, "train", "--use-feature-store", "--test-size", "0.1", "--horizon", "2", "--json")
+    unknown = run(tmp_path, "train", "--model", "oracle")
+    wrong = run(tmp_path, "train", "--test-size", "1.5")
+
+    assert missing.exit_code == 5
+    assert "btcfs ingest historical" in missing.output
+    assert trained.exit_code == 0, trained.output
+    report = json.loads(trained.stdout)
+    assert report["verdicts"] == {"classification": "no evidence of skill", "regression": "no evidence of skill"}
+    assert report["label"]["horizon"] == 2
+    assert [check["passed"] for check in report["checks"]] == [False, True, True]
+    assert (tmp_path / "models" / report["version"] / "reports" / "report.html").is_file()
+    assert unknown.exit_code == 5
+    assert wrong.exit_code == 2
