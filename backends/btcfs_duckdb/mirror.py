@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from btcfs.definitions import TIME_KEY, Definition, FeatureGroup
 from btcfs_duckdb import online, segments
+from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.payload import Integers, entity_text, pack, row_size
 from btcfs_duckdb.schema import numbers
 
@@ -64,9 +65,11 @@ def rows_of(group: FeatureGroup, table: pa.Table) -> Rows:
 class Mirror:
     """An open transaction on the online file. Readers see nothing of it until ``commit``, then all."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, counter: CommitCounter) -> None:
         self._connection = connection
         self._path = path
+        self._counter = counter
+        self._touched: set[int] = set()
         self._created: list[Path] = []
         self._dropped: list[str] = []
         self._pending: list[tuple[FeatureGroup, int, Rows]] = []
@@ -76,6 +79,8 @@ class Mirror:
 
     def put(self, group: FeatureGroup, applied: int, rows: Rows) -> None:
         """Insert or replace rows; gathered first, so that a stream of small frames is a bulk commit too."""
+        if len(rows):
+            self._touched.add(applied)
         if self._pending and self._pending[0][1] != applied:
             self.flush()
         for start in range(0, len(rows), BATCH):
@@ -107,7 +112,8 @@ class Mirror:
                 for statement in online.create_table(definition, applied):
                     self._connection.execute(statement)
             self._connection.execute(
-                "INSERT OR REPLACE INTO definitions VALUES (?, ?, ?, ?, ?)", (kind, *definition.ref, applied, body)
+                "INSERT INTO definitions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body=excluded.body",
+                (kind, *definition.ref, applied, applied, body),
             )
         self._moved = True
 
@@ -131,9 +137,15 @@ class Mirror:
     def commit(self, seq: int) -> None:
         """Make it visible, as what follows the offline change of that number."""
         self.flush()
-        with online.translated(self._path):
-            self._connection.execute("UPDATE meta SET seq=?, epoch=epoch+?", (seq, int(self._moved)))
-            self._connection.execute("COMMIT")
+        self._counter.begin()
+        try:
+            with online.translated(self._path):
+                for applied in self._touched:
+                    self._connection.execute("UPDATE definitions SET changed=? WHERE applied=?", (seq, applied))
+                self._connection.execute("UPDATE meta SET seq=?, epoch=epoch+?", (seq, int(self._moved)))
+                self._connection.execute("COMMIT")
+        finally:
+            self._counter.end()
         for file in self._dropped:
             (self._path.parent / file).unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from btcfs.errors import StoreBusy
 from btcfs.store import Summary, WriteReport
 from btcfs_duckdb import engine, history, offline_definitions
 from btcfs_duckdb.changes import Change
+from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.commits import Commit, gathered, undo
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.mirror import BULK, Mirror, rows_of
@@ -43,6 +44,7 @@ class Offline:
         places: Places,
         readers: Readers,
         following: Following,
+        counter: CommitCounter,
         timeout: float,
         known: Known,
         between: Callable[[], None],
@@ -50,10 +52,11 @@ class Offline:
         self._places = places
         self._readers = readers
         self._following = following
+        self._counter = counter
         self._known = known
         self._between = between
         self._changing = False
-        self.recovery = Recovery(places, readers, following, timeout)
+        self.recovery = Recovery(places, readers, following, counter, timeout)
         self._turns = Turns(places, timeout, begin=self.recovery.settle, end=following.stamp)
 
     def settle(self, timeout: float | None = None) -> None:
@@ -166,7 +169,7 @@ class Offline:
         self._changing = True
         try:
             with self._turns.writing() as connection, self._readers.lent() as (target, generation):
-                mirror = Mirror(target, generation.path)
+                mirror = Mirror(target, generation.path, self._counter)
                 change = Change(connection, mirror, self._places.offline, self._between)
                 try:
                     yield change

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FORMAT = 1
 
 _CREATE = (
     "CREATE TABLE meta (format INTEGER, store TEXT, seq INTEGER, epoch INTEGER, stamp TEXT)",
-    "CREATE TABLE definitions (kind TEXT, name TEXT, version INTEGER, applied INTEGER, body TEXT, "
+    "CREATE TABLE definitions (kind TEXT, name TEXT, version INTEGER, applied INTEGER, changed INTEGER, body TEXT, "
     "PRIMARY KEY (kind, name, version))",
     "CREATE TABLE segments (applied INTEGER, entity TEXT, first INTEGER, last INTEGER, rows INTEGER, file TEXT)",
     "CREATE INDEX segments_by_entity ON segments (applied, entity)",
@@ -88,6 +88,12 @@ def stored(connection: sqlite3.Connection) -> list[Stored]:
     """Every definition, groups first, by name and version."""
     rows = connection.execute("SELECT applied, body FROM definitions ORDER BY kind, name, version").fetchall()
     return [Stored(definition_from_dict(json.loads(body)), applied) for applied, body in rows]
+
+
+def last_changes(connection: sqlite3.Connection, groups: Iterable[tuple[str, int]]) -> tuple[int, ...]:
+    """For each group the number of the last change of its rows, -1 for one that is not stored."""
+    query = "SELECT changed FROM definitions WHERE kind='group' AND name=? AND version=?"
+    return tuple((connection.execute(query, ref).fetchone() or (-1,))[0] for ref in groups)
 
 
 def table(applied: int) -> str:

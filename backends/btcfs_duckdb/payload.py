@@ -14,7 +14,7 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 FLOAT = np.dtype("<f8")
 # The CRC-32 of any bytes followed by their own CRC-32 is this constant, whatever it starts from.
-_WHOLE = 0x2144DF1C
+WHOLE = 0x2144DF1C
 
 
 def entity_text(values: Sequence[str]) -> str:
@@ -46,7 +46,7 @@ def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memo
 
 def whole(row: bytes, time: int, event_time: int) -> bool:
     """Whether the bytes are those that were packed for these times."""
-    return crc32(row, (time ^ event_time) & 0xFFFFFFFF) == _WHOLE
+    return crc32(row, (time ^ event_time) & 0xFFFFFFFF) == WHOLE
 
 
 def unpack(row: bytes, width: int) -> Floats:

@@ -38,6 +38,10 @@ class Places:
         return self.root / "writer.json"
 
     @property
+    def counter(self) -> Path:
+        return self.root / "commits.count"
+
+    @property
     def pointer(self) -> Path:
         return self.root / "online.current"
 

@@ -46,7 +46,9 @@ class Readers:
     def __init__(self, places: Places, timeout: float) -> None:
         self._places = places
         self._timeout = timeout
-        self._guard = threading.Condition(threading.Lock())
+        self._guard = threading.Lock()
+        self._drained = threading.Condition(self._guard)
+        self._forking = False
         self._idle: list[sqlite3.Connection] = []
         self._used = 0
         self._closed = False
@@ -92,6 +94,14 @@ class Readers:
             self._used += 1
         return connection, generation
 
+    def take_again(self, generation: Generation) -> sqlite3.Connection | None:
+        """An idle connection to the generation that was in use a moment ago, None if there is none."""
+        with self._guard:
+            if generation is not self._generation or not self._idle:
+                return None
+            self._used += 1
+            return self._idle.pop()
+
     def give(self, connection: sqlite3.Connection, generation: Generation) -> None:
         with self._guard:
             self._used -= 1
@@ -99,7 +109,8 @@ class Readers:
                 connection.close()
             else:
                 self._idle.append(connection)
-            self._guard.notify_all()
+            if self._forking:
+                self._drained.notify_all()
 
     def close(self) -> None:
         with self._guard:
@@ -109,11 +120,13 @@ class Readers:
 
     def before_fork(self) -> None:
         self._guard.acquire()
+        self._forking = True
         while self._used:
-            self._guard.wait()
+            self._drained.wait()
         self._drop_idle()
 
     def after_fork(self) -> None:
+        self._forking = False
         self._guard.release()
 
     def _drop_idle(self) -> None:

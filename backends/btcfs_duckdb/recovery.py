@@ -11,6 +11,7 @@ from typing import Any
 from btcfs.definitions import FeatureGroup
 from btcfs.errors import StoreUnavailable
 from btcfs_duckdb import engine, history, online
+from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.mirror import BATCH, Mirror, rows_of
 from btcfs_duckdb.offline_definitions import stored as stored_offline
@@ -28,10 +29,13 @@ class Recovery:
     ``repairs`` counts what was done.
     """
 
-    def __init__(self, places: Places, readers: Readers, following: Following, timeout: float) -> None:
+    def __init__(
+        self, places: Places, readers: Readers, following: Following, counter: CommitCounter, timeout: float
+    ) -> None:
         self._places = places
         self._readers = readers
         self._following = following
+        self._counter = counter
         self._timeout = timeout
         self.repairs: Counter[str] = Counter()
 
@@ -88,7 +92,7 @@ class Recovery:
             online.create(path, meta.store)
             target = online.connect(path, self._timeout)
             try:
-                mirror = Mirror(target, path)
+                mirror = Mirror(target, path, self._counter)
                 for each in stored_offline(connection):
                     mirror.define(each.definition, each.applied)
                     if isinstance(each.definition, FeatureGroup):
@@ -106,7 +110,7 @@ class Recovery:
         wanted = stored_offline(connection)
         with self._readers.using() as (target, generation):
             held = online.stored(target)
-            mirror = Mirror(target, generation.path)
+            mirror = Mirror(target, generation.path, self._counter)
             try:
                 for old in held:
                     if (type(old.definition), old.definition.ref, old.applied) not in {
@@ -136,7 +140,11 @@ class Recovery:
             before = places.pointer.stat().st_mtime_ns if places.pointer.exists() else 0
             instant = max(time.time_ns(), before + 1)
             os.utime(draft, ns=(instant, instant))
-            draft.replace(places.pointer)
+            self._counter.begin()
+            try:
+                draft.replace(places.pointer)
+            finally:
+                self._counter.end()
         except OSError as exc:
             raise StoreUnavailable(f"cannot write {places.pointer}: {exc}. Make room and run the same again") from exc
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from btcfs.errors import StoreUnavailable
 from btcfs_duckdb.payload import Integers, pack, row_size
 
@@ -39,6 +41,14 @@ class Segment:
         self._times: Any = times.cast("q")
         self._start = times_end
         self._size = row_size(width)
+        self._arrays: tuple[Integers, Any] | None = None
+
+    def arrays(self) -> tuple[Integers, Any]:
+        """The times, and a row of bytes for each, as arrays that share the file's memory."""
+        if self._arrays is None:
+            rows = np.frombuffer(self._bytes, "u1", offset=self._start).reshape(-1, self._size)
+            self._arrays = np.frombuffer(self._times, "<i8"), rows
+        return self._arrays
 
     def newest(self, time: int) -> int:
         """The index of the last row whose time is not after this one, -1 if there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable
 from btcfs.store import Capability, FeatureVector, Summary, WriteReport
 from btcfs_duckdb import online
+from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.readers import Generation, Readers
@@ -54,7 +55,8 @@ class DuckDBStore:
         self._timeout = lock_timeout
         self._readers = Readers(places, lock_timeout)
         self._following = Following(places, self._readers)
-        self._vectors = Vectors(self._readers, defaults, self.name)
+        self._counter = CommitCounter(places.counter)
+        self._vectors = Vectors(self._readers, self._counter, defaults, self.name)
         self._stored: tuple[Generation, int, list[online.Stored]] | None = None
         self._closed = False
 
@@ -128,6 +130,12 @@ class DuckDBStore:
             self._refuse_closed()
         return self._vectors.get(view, keys)
 
+    def change_token(self, groups: Sequence[tuple[str, int]]) -> Hashable:
+        """A value that differs after any commit to one of these (name, version) groups, by whichever process."""
+        if self._closed:
+            self._refuse_closed()
+        return self._vectors.change_token(groups)
+
     def exclusive(self) -> AbstractContextManager[None]:
         return self._opened().exclusive()
 
@@ -136,6 +144,7 @@ class DuckDBStore:
         self._stored = None
         self._vectors.close()
         self._readers.close()
+        self._counter.close()
 
     def __enter__(self) -> DuckDBStore:
         self._refuse_closed()
@@ -150,7 +159,13 @@ class DuckDBStore:
         from btcfs_duckdb.offline import Offline
 
         return Offline(
-            self._places, self._readers, self._following, self._timeout, self._known, self._committed_offline
+            self._places,
+            self._readers,
+            self._following,
+            self._counter,
+            self._timeout,
+            self._known,
+            self._committed_offline,
         )
 
     def _committed_offline(self) -> None:

@@ -3,152 +3,104 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+import time
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 
-from btcfs import catalogue
-from btcfs.catalogue import ResolvedView
-from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView
-from btcfs.errors import StoreUnavailable
-from btcfs.instants import from_micros
-from btcfs.keys import no_such_key, resolve_key
+from btcfs.definitions import FeatureView
 from btcfs.store import FeatureVector
-from btcfs_duckdb import online
-from btcfs_duckdb.payload import entity_text, unpack, whole
+from btcfs_duckdb import batches, online
+from btcfs_duckdb.commit_counter import CommitCounter
+from btcfs_duckdb.plans import Plan, planned
 from btcfs_duckdb.readers import Generation, Readers
-from btcfs_duckdb.segments import Segment, damaged
+from btcfs_duckdb.segments import damaged
 
-_EVER = 2**63 - 1
-Found = tuple[int, int, bytes]
-
-
-@attrs.frozen(eq=False)
-class Table:
-    """The online rows of one group: in a table, and in segments by entity, which a row of the table goes before."""
-
-    group: FeatureGroup
-    exact: str
-    newest: str
-    step: int
-    segments: Mapping[str, tuple[list[int], list[Segment]]]
-
-    def at(self, connection: sqlite3.Connection, entity: str, time: int) -> Found | None:
-        """The row with this entity and time key: its time, event time and bytes."""
-        found = connection.execute(self.exact, (entity, time)).fetchone()
-        if found is None and entity in self.segments:
-            known = self._in_segments(entity, time)
-            return known if known is not None and known[0] == time else None
-        return _checked(self.group, found)
-
-    def known(self, connection: sqlite3.Connection, entity: str, event_time: int) -> Found | None:
-        """The newest row of this entity whose event time is not after this one."""
-        found = connection.execute(self.newest, (entity, event_time - self.step)).fetchone()
-        if entity in self.segments:
-            known = self._in_segments(entity, event_time - self.step)
-            if known is not None and (found is None or known[0] > found[0]):
-                return known
-        return _checked(self.group, found)
-
-    def _in_segments(self, entity: str, time: int) -> Found | None:
-        firsts, segments = self.segments[entity]
-        place = bisect_right(firsts, time) - 1
-        if place < 0:
-            return None
-        segment = segments[place]
-        index = segment.newest(time)
-        found = segment.time(index)
-        return _checked(self.group, (found, found + self.step, segment.row(index)))
+_TRUSTED = 1.0  # seconds until the pointer is looked at again, lest a store be served whose folder was replaced
 
 
-@attrs.frozen(eq=False)
-class Part:
-    """What one group gives to a view: which of its online numbers go where in the vector."""
+@attrs.define(eq=False)
+class Known:
+    """What was read of a generation. Plans and tokens hold as long as the commit counter shows their number."""
 
-    table: Table
-    entity: tuple[int, ...]
-    width: int
-    sources: Any
-    targets: Any
-
-
-@attrs.frozen(eq=False)
-class Plan:
-    """How a view's vectors are read, valid for one epoch of one generation."""
-
-    epoch: int
-    view: FeatureView
-    leading: FeatureGroup
-    parts: tuple[Part, ...]
-
-    def vector(
-        self, connection: sqlite3.Connection, key: Mapping[str, Any], defaults: Mapping[str, str], source: str
-    ) -> FeatureVector:
-        leading = self.leading
-        entity, time = resolve_key(leading, key, defaults)
-        first = self.parts[0]
-        text = entity_text(entity)
-        table = first.table
-        row = table.known(connection, text, _EVER) if time is None else table.at(connection, text, time)
-        if row is None:
-            raise no_such_key(leading, entity, time)
-        known = event_time = row[1]
-        numbers = unpack(row[2], first.width)
-        if len(self.parts) == 1:
-            values = numbers[first.sources]
-        else:
-            values = np.full(len(self.view.features), np.nan)
-            values[first.targets] = numbers[first.sources]
-            for part in self.parts[1:]:
-                text = entity_text([entity[place] for place in part.entity])
-                other = part.table.known(connection, text, _EVER if time is None else event_time)
-                if other is not None:
-                    values[part.targets] = unpack(other[2], part.width)[part.sources]
-                    known = max(known, other[1])
-        named = dict(zip(leading.entity, entity, strict=True))
-        full = {name: from_micros(row[0]) if name == TIME_KEY else named[name] for name in leading.primary_key}
-        return FeatureVector(values, from_micros(known), source, self.view.fingerprint, full)
+    generation: Generation
+    until: float = 0.0
+    plans: dict[str, tuple[int, Plan]] = attrs.field(factory=dict)
+    tokens: dict[Hashable, tuple[int, Hashable]] = attrs.field(factory=dict)
 
 
 class Vectors:
     """``get_online_features`` on the online file, with the plan of each view kept as long as it holds."""
 
-    def __init__(self, readers: Readers, defaults: Mapping[str, str], source: str) -> None:
+    def __init__(self, readers: Readers, counter: CommitCounter, defaults: Mapping[str, str], source: str) -> None:
         self._readers = readers
+        self._counter = counter
         self._defaults = defaults
         self._source = source
-        self._plans: tuple[Generation | None, dict[str, Plan]] = (None, {})
+        self._known: Known | None = None
 
     def get(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         """One vector per key, all from the same commit. Errors are those of the protocol."""
+        if len(keys) == 1:
+            found = self._one(view, keys[0])
+            if found is not None:
+                return [found]
         try:
-            return self._get(view, keys)
+            return self._several(view, keys)
         except FileNotFoundError:
             # A segment went after its name was read: its group was deleted, or the generation changed.
             pass
         try:
-            return self._get(view, keys)
+            return self._several(view, keys)
         except FileNotFoundError as exc:
             raise damaged(Path(exc.filename)) from exc
 
+    def change_token(self, groups: Sequence[tuple[str, int]]) -> Hashable:
+        """A value that differs after any commit to one of these groups, by whichever process."""
+        key = tuple(groups)
+        count = self._counter.read()
+        known = self._holding(count)
+        if known is not None and known.tokens.get(key, (None,))[0] == count:
+            return known.tokens[key][1]
+        with self._readers.using() as (connection, generation), online.translated(generation.path):
+            token = (generation.mark, online.last_changes(connection, key))
+        self._renewed(generation).tokens[key] = count, token
+        return token
+
     def close(self) -> None:
         """Let go of the segments that plans hold open."""
-        self._plans = (None, {})
+        self._known = None
 
-    def _get(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def _one(self, view: FeatureView, key: Mapping[str, Any]) -> FeatureVector | None:
+        """The vector of a key that one row answers, by one statement without a transaction; None if that may not be."""
+        count = self._counter.read()
+        known = self._holding(count)
+        planned_at, plan = (-1, None) if known is None else known.plans.get(view.fingerprint, (-1, None))
+        if known is None or plan is None or planned_at != count or not plan.single:
+            return None
+        connection = self._readers.take_again(known.generation)
+        if connection is None:
+            return None
+        try:
+            vector = plan.vector(connection, key, self._defaults, self._source)
+        except sqlite3.DatabaseError as exc:
+            raise online.ours(known.generation.path, exc) from exc
+        finally:
+            self._readers.give(connection, known.generation)
+        # Had a commit come in between, the row might be of it and the plan from before.
+        return vector if self._counter.read() == count else None
+
+    def _several(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+        count = self._counter.read()
         connection, generation = self._readers.take()
         try:
             # One read transaction, so that every row comes from the same commit.
             connection.execute("BEGIN")
             try:
-                plan = self._plan(connection, generation, view)
-                defaults, source = self._defaults, self._source
-                return [plan.vector(connection, key, defaults, source) for key in keys]
+                plan = self._plan(connection, generation, view, count)
+                return batches.vectors(plan, connection, keys, self._defaults, self._source)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.DatabaseError as exc:
@@ -156,73 +108,24 @@ class Vectors:
         finally:
             self._readers.give(connection, generation)
 
-    def _plan(self, connection: sqlite3.Connection, generation: Generation, view: FeatureView) -> Plan:
+    def _plan(self, connection: sqlite3.Connection, generation: Generation, view: FeatureView, count: int) -> Plan:
         epoch = connection.execute("SELECT epoch FROM meta").fetchone()[0]
-        owner, plans = self._plans
-        if owner is not generation:
-            plans = {}
-            self._plans = (generation, plans)
-        plan = plans.get(view.fingerprint)
+        known = self._renewed(generation)
+        _, plan = known.plans.get(view.fingerprint, (-1, None))
         if plan is None or plan.epoch != epoch:
-            plan = plans[view.fingerprint] = _planned(connection, generation, view, epoch)
+            plan = planned(connection, generation, view, epoch)
+        known.plans[view.fingerprint] = count, plan
         return plan
 
+    def _holding(self, count: int) -> Known | None:
+        """What is known, if the counter says something and the pointer was looked at not long ago."""
+        known = self._known
+        return known if known is not None and not count & 1 and time.monotonic() < known.until else None
 
-def _planned(connection: sqlite3.Connection, generation: Generation, view: FeatureView, epoch: int) -> Plan:
-    stored = online.stored(connection)
-    definitions = [each.definition for each in stored]
-    catalogue.same(definitions, view)
-    resolved = catalogue.resolve(definitions, view)
-    applied = {each.definition.ref: each.applied for each in stored if isinstance(each.definition, FeatureGroup)}
-    parts = tuple(
-        _part(connection, generation, resolved, index, applied[group.ref])
-        for index, (group, _, _) in enumerate(resolved.parts)
-    )
-    return Plan(epoch, view, resolved.leading, parts)
-
-
-def _part(
-    connection: sqlite3.Connection, generation: Generation, resolved: ResolvedView, index: int, applied: int
-) -> Part:
-    group, names, positions = resolved.parts[index]
-    held = [feature.name for feature in group.features if feature.numeric]
-    sources = np.array([held.index(name) for name in names], dtype="int64")
-    targets = np.array(positions, dtype="int64")
-    if len(resolved.parts) == 1:
-        sources = sources[np.argsort(targets)]
-    leading = resolved.leading.entity
-    return Part(
-        _table(connection, generation, group, applied, len(held)),
-        tuple(leading.index(name) for name in group.entity),
-        len(held),
-        sources,
-        targets,
-    )
-
-
-def _table(
-    connection: sqlite3.Connection, generation: Generation, group: FeatureGroup, applied: int, width: int
-) -> Table:
-    select = f"SELECT ts, event_time, payload FROM {online.table(applied)} WHERE entity=?"
-    newest = f"{select} AND event_time<=? ORDER BY event_time DESC, ts DESC LIMIT 1"
-    if group.interval is not None:
-        newest = f"{select} AND ts<=? ORDER BY ts DESC LIMIT 1"
-    rows = connection.execute(
-        "SELECT entity, first, rows, file FROM segments WHERE applied=? ORDER BY entity, first", (applied,)
-    )
-    segments: dict[str, tuple[list[int], list[Segment]]] = {}
-    for entity, first, count, file in rows.fetchall():
-        firsts, opened = segments.setdefault(entity, ([], []))
-        firsts.append(first)
-        opened.append(generation.segment(file, count, width))
-    step = 0 if group.step is None else group.step // timedelta(microseconds=1)
-    return Table(group, f"{select} AND ts=?", newest, step, segments)
-
-
-def _checked(group: FeatureGroup, found: Found | None) -> Found | None:
-    if found is not None and not whole(found[2], found[0], found[1]):
-        raise StoreUnavailable(
-            f"the online row of {group.title} with event time {from_micros(found[1])} is damaged on the disk. "
-            f"Run btcfs store rebuild-online, which builds the online table anew from the offline tables"
-        )
-    return found
+    def _renewed(self, generation: Generation) -> Known:
+        """What is known of the generation, now that the pointer was looked at."""
+        known = self._known
+        if known is None or known.generation is not generation:
+            known = self._known = Known(generation)
+        known.until = time.monotonic() + _TRUSTED
+        return known

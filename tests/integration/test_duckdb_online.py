@@ -127,6 +127,52 @@ def test_a_stream_of_small_frames_is_a_bulk_commit(folder: Path) -> None:
         assert_equal_halves(store)
 
 
+def test_many_keys_at_once(folder: Path) -> None:
+    """Many keys give the vectors that they give one by one, in the order asked; one that is missing is named."""
+    with connect(folder) as store:
+        store.write(GROUP, minutes(0, 10 * BULK, step=2))
+        assert len(segments(folder)) == 2
+        times = (
+            START + pd.to_timedelta(np.random.default_rng(1).integers(0, 10 * BULK, 50) * 2, "min")
+        ).to_pydatetime()
+        keys = [{"symbol": "BTC-USD", "timestamp": time} for time in times]
+        together = store.get_online_features(VIEW, keys)
+        for vector, key in zip(together, keys, strict=True):
+            (alone,) = store.get_online_features(VIEW, [key])
+            assert vector.values.tolist() == alone.values.tolist()
+            assert (vector.event_time, vector.key, vector.source, vector.fingerprint) == (
+                alone.event_time,
+                alone.key,
+                alone.source,
+                alone.fingerprint,
+            )
+        odd = {"symbol": "BTC-USD", "timestamp": START + pd.Timedelta(minutes=3)}
+        for missing in (odd, {"symbol": "ETH-USD", "timestamp": START}):
+            with pytest.raises(NotFound, match=str(missing["symbol"])):
+                store.get_online_features(VIEW, [*keys, missing])
+
+
+def test_the_change_token(folder: Path) -> None:
+    """The token of a group differs after each commit to it by any store, and not after commits to others."""
+    with connect(folder) as store, connect(folder) as other:
+        tokens = [store.change_token([GROUP.ref])]
+        for write in (
+            lambda: other.write(GROUP, minutes(0, 1)),
+            lambda: store.write(GROUP, minutes(1, 1)),
+            lambda: other.write(GROUP, minutes(2, BULK)),
+            store.rebuild_online,
+            lambda: other.write(GROUP, minutes(0, 1).assign(a=0.5)),
+        ):
+            write()
+            tokens.append(store.change_token([GROUP.ref]))
+            assert store.change_token([GROUP.ref]) == tokens[-1]
+        assert len(set(tokens)) == len(tokens)
+        other.write(HOURS, hours(1))
+        other.write(GROUP, minutes(0, 1).assign(a=0.5))  # changes nothing
+        assert store.change_token([GROUP.ref]) == tokens[-1]
+        assert store.change_token([GROUP.ref, HOURS.ref]) != store.change_token([GROUP.ref])
+
+
 def test_deleting_a_group_removes_its_segments(folder: Path) -> None:
     """A deleted group leaves no file, and a store that has served it says that its view is gone."""
     with connect(folder) as store, connect(folder) as other:

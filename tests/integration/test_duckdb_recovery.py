@@ -162,7 +162,7 @@ def test_leftovers_are_swept(folder: Path) -> None:
 
     assert child.state(folder)["equal"]
     names = {path.name for path in folder.iterdir()}
-    assert names == {"offline.duckdb", "online.current", "writer.lock", table(folder).name}
+    assert names == {"offline.duckdb", "online.current", "writer.lock", "commits.count", table(folder).name}
 
 
 def test_an_interrupted_beginning(tmp_path: Path) -> None:
