@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from btcfs.training.gate import GateCheck
     from btcfs.training.registry import Registry
 
+SHOWN_LEVELS = 2
+
 models_option = click.option(
     "--models",
     "folder",
@@ -140,14 +142,18 @@ def _show_version(value: dict[str, Any]) -> None:
         console.line(f"{activation['action']} at {activation['at']}{forced}")
 
 
-def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
-    """The single values in a nested mapping, by their dotted names; long lists are left to --json."""
-    if isinstance(value, dict):
-        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}".lstrip("."))]
-    if isinstance(value, list):
-        short = len(value) <= 5 and not any(isinstance(item, (dict, list)) for item in value)
-        return [(name, value if short else f"{len(value)} values, see --json")]
+def _flat(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
+    """The single values in a nested mapping, by their dotted names; what is long or deep is left to --json."""
+    if isinstance(value, dict) and len(path) < SHOWN_LEVELS:
+        return [pair for key, item in value.items() for pair in _flat(item, (*path, key))]
+    name = ".".join(path)
+    if isinstance(value, dict) or (isinstance(value, list) and not _short(value)):
+        return [(name, f"{len(value)} values, see --json")]
     return [(name, value)]
+
+
+def _short(values: list[Any]) -> bool:
+    return len(values) <= 5 and not any(isinstance(item, (dict, list)) for item in values)
 
 
 def _show_activation(value: dict[str, Any], checks: list[GateCheck]) -> None:
