@@ -168,11 +168,13 @@ def _groups(rows: Sequence[Mapping[str, Any]], name: str) -> str:
             f"{row['rows']:,}",
             f"{row['hit_rate']['value']:.3f}",
             f"{row['hit_rate']['low']:.3f} to {row['hit_rate']['high']:.3f}",
-            _number(row.get("base_rate")),
+            _number(row["loss"]),
+            *([_number(row["base_rate"])] if "base_rate" in row else []),
         )
         for row in rows
     ]
-    return _table((name, "rows", "hit rate", "95 % (Wilson)", "share of ups"), cells)
+    columns = (name, "rows", "hit rate", "95 % (Wilson)", "loss", "share of ups")
+    return _table(columns[: len(cells[0])], cells)
 
 
 def _between(interval: Any) -> str:

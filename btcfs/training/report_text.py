@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from btcfs.training.evaluation import Evaluation
-from btcfs.training.intervals import Interval
+from btcfs.training.intervals import Interval, smallest_edge
 from btcfs.training.report import TaskReport, TrainingReport
 
 RULE = "=" * 68
@@ -55,6 +55,7 @@ def split(report: TrainingReport) -> list[str]:
         f"2. Splitting data (test size: {report.test_size:g})...",
         f"   ✓ Train: {holdout['train']['rows']:,} samples, walked forward in {len(folds)} folds: first {folds[0]['train']['rows']:,} to learn from, {tested:,} to predict",
         f"   ✓ Test: {holdout['test']['rows']:,} samples, sealed{opened}",
+        f"     So many rows tell a hit rate from 0.5 if it is {smallest_edge(holdout['test']['rows'], 0.5):.3f} or more (one-sided 5 %, power 80 %)",
         f"     Purged and embargoed between training and test: {apart:,} rows in the folds, {holdout['purged'] + holdout['embargoed']:,} before the sealed test; embargo {embargo:g} day(s)",
     ]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -30,7 +30,7 @@ from btcfs.training.report import TaskReport, TrainingReport
 from btcfs.training.report_start import begun
 from btcfs.training.splits import Split, walk_forward
 from btcfs.training.verdict import judge
-from btcfs.training.version_names import release_version, reserve_version
+from btcfs.training.version_names import reserved_version
 from btcfs.training.walk import Task, Walk, fit, predict
 
 PARITY_ROWS = 2000
@@ -84,32 +84,49 @@ def train(
         store, chosen_view, label=_label(chosen_view, label, horizon), entity=entity, start=start, end=end, as_of=as_of
     )
     split = walk_forward(data.event_times, data.known_at, test_size=test_size, folds=folds)
-    version_name = reserve_version(models_dir)
     # An unfitted model says what it is made of; one that cannot be built fails before anything is written.
     made = {task: chosen[task].estimator(data.features) for task in TASKS}
-    report = begun(store, data, split, made, version=version_name, test_size=test_size, seed=seed)
-    report = attrs.evolve(report, dataset=write_training_set(data, models_dir, report.split))
-    notify(report_text.heading(version_name, report.backend) + report_text.loaded(report))
-
-    fitted = {task: _fitted(chosen[task], data, split) for task in TASKS}
-    opened: Mapping[Task, Evaluation] = {}
-    if open_holdout:
-        times, opened = _open(models_dir, report, data, split, chosen, fitted)
-        report = attrs.evolve(report, openings=times)
-    notify(report_text.split(report) + report_text.scaling(report))
-    for task in TASKS:
-        report = _with_task(report, data, split, chosen[task], opened.get(task), models_dir)
-        notify(report_text.scores(task, report.tasks[task]))
-    checks = gate_checks(store, data, report.tasks, known, certify)
-    report = attrs.evolve(
-        report,
-        checks=[check.to_dict() for check in checks],
-        obstacles=failed(checks),
-        seconds=time.perf_counter() - began,
-    )
-    report = _saved(report, data, fitted, models_dir, save)
+    job = _Job(data, split, chosen, Path(models_dir), notify)
+    with reserved_version(models_dir) as name:
+        report = begun(store, data, split, made, version=name, test_size=test_size, seed=seed)
+        report, fitted = _judged(job, report, open_holdout)
+        checks = gate_checks(store, data, report.tasks, known, certify)
+        report = attrs.evolve(
+            report,
+            checks=[check.to_dict() for check in checks],
+            obstacles=failed(checks),
+            seconds=time.perf_counter() - began,
+        )
+        report = _saved(job, report, fitted, save)
     notify(report_text.saved(report) + report_text.manifest(report) + report_text.conclusion(report))
     return report
+
+
+@attrs.frozen(eq=False)
+class _Job:
+    """What one training works with, and whom it tells."""
+
+    data: TrainingSet
+    split: Split
+    chosen: Mapping[Task, ModelKind]
+    models_dir: Path
+    notify: Listener
+
+
+def _judged(job: _Job, report: TrainingReport, open_holdout: bool) -> tuple[TrainingReport, dict[Task, Any]]:
+    """The report with the verdict of each task, and the models fitted on all that came before the sealed rows."""
+    report = attrs.evolve(report, dataset=write_training_set(job.data, job.models_dir, report.split))
+    job.notify(report_text.heading(report.version, report.backend) + report_text.loaded(report))
+    fitted = {task: _fitted(job, task) for task in TASKS}
+    opened: Mapping[Task, Evaluation] = {}
+    if open_holdout:
+        times, opened = _open(job, report, fitted)
+        report = attrs.evolve(report, openings=times)
+    job.notify(report_text.split(report) + report_text.scaling(report))
+    for task in TASKS:
+        report = _with_task(job, report, task, opened.get(task))
+        job.notify(report_text.scores(task, report.tasks[task]))
+    return report, fitted
 
 
 def _label(view: FeatureView, label: Label | None, horizon: int | None) -> Label | None:
@@ -117,69 +134,57 @@ def _label(view: FeatureView, label: Label | None, horizon: int | None) -> Label
     return chosen if horizon is None else attrs.evolve(chosen or Label(), horizon=horizon)
 
 
-def _fitted(kind: ModelKind, data: TrainingSet, split: Split) -> Any:
-    rows = split.holdout.train
-    target = data.direction if kind.task == "classification" else data.change
-    return fit(lambda: kind.estimator(data.features), data.X[rows], target[rows], kind.task)
+def _fitted(job: _Job, task: Task) -> Any:
+    kind, data, rows = job.chosen[task], job.data, job.split.holdout.train
+    target = data.direction if task == "classification" else data.change
+    return fit(lambda: kind.estimator(data.features), data.X[rows], target[rows], task)
 
 
-def _opened(kind: ModelKind, data: TrainingSet, split: Split, estimator: Any, seed: int) -> Evaluation:
-    """The saved model's score on the rows that were sealed."""
-    holdout = split.holdout
-    forecast = predict(estimator, data.X[holdout.test], kind.task)
-    run = Walk(kind.task, holdout.test, np.zeros(len(holdout.test), dtype=np.int64), forecast, np.nan, (estimator,))
-    return evaluate(data, run, [holdout], kind.name, seed=seed)
-
-
-def _open(
-    models_dir: str | Path,
-    report: TrainingReport,
-    data: TrainingSet,
-    split: Split,
-    chosen: Mapping[Task, ModelKind],
-    fitted: Mapping[Task, Any],
-) -> tuple[int, dict[Task, Evaluation]]:
+def _open(job: _Job, report: TrainingReport, fitted: Mapping[Task, Any]) -> tuple[int, dict[Task, Evaluation]]:
     """How often this holdout was opened before, and the saved models' scores on it; both are written down first."""
-    scored = {task: _opened(chosen[task], data, split, fitted[task], report.seed) for task in TASKS}
-    trials = [
-        _trial(report, data, "holdout", chosen[task], split.holdout.test, scored[task].wilson.value) for task in TASKS
-    ]
-    before = ledger.read_trials(models_dir)
-    ledger.record(models_dir, trials)
+    scored = {task: _opened(job, task, fitted[task], report.seed) for task in TASKS}
+    rows = job.split.holdout.test
+    trials = [_trial(job, report, "holdout", task, rows, scored[task].wilson.value) for task in TASKS]
+    before = ledger.read_trials(job.models_dir)
+    ledger.record(job.models_dir, trials)
     return ledger.openings(before, trials[0]), scored
 
 
-def _with_task(
-    report: TrainingReport,
-    data: TrainingSet,
-    split: Split,
-    kind: ModelKind,
-    opened: Evaluation | None,
-    models_dir: str | Path,
-) -> TrainingReport:
-    assessed = assess(data, kind, split, seed=report.seed)
-    rows = split.tested
-    trial = _trial(report, data, "walk-forward", kind, rows, assessed.evaluation.wilson.value)
-    before = ledger.read_trials(models_dir)
-    ledger.record(models_dir, [trial])
+def _opened(job: _Job, task: Task, estimator: Any, seed: int) -> Evaluation:
+    """The saved model's score on the rows that were sealed."""
+    holdout = job.split.holdout
+    forecast = predict(estimator, job.data.X[holdout.test], task)
+    run = Walk(task, holdout.test, np.zeros(len(holdout.test), dtype=np.int64), forecast, np.nan, (estimator,))
+    return evaluate(job.data, run, [holdout], job.chosen[task].name, seed=seed)
+
+
+def _with_task(job: _Job, report: TrainingReport, task: Task, opened: Evaluation | None) -> TrainingReport:
+    """The report with this task's model put to the test, its trial written down and its verdict found."""
+    assessed = assess(job.data, job.chosen[task], job.split, seed=report.seed)
+    trial = _trial(job, report, "walk-forward", task, job.split.tested, assessed.evaluation.wilson.value)
+    before = ledger.read_trials(job.models_dir)
+    ledger.record(job.models_dir, [trial])
     deflated = ledger.deflate([t for t in before if t.kind == "walk-forward"], trial)
     findings = (*assessed.findings, _shopping(ledger.shopped(before, trial)))
     verdict = judge(assessed.evaluation, findings, deflated)
-    part = TaskReport(kind.name, assessed.evaluation, verdict, deflated, assessed.importance, opened)
+    name = job.chosen[task].name
+    part = TaskReport(name, assessed.evaluation, verdict, deflated, assessed.importance, opened)
     known = {finding.name for finding in report.findings}
     added = tuple(finding for finding in findings if finding.name not in known)
-    return attrs.evolve(report, tasks={**report.tasks, kind.task: part}, findings=(*report.findings, *added))
+    return attrs.evolve(report, tasks={**report.tasks, task: part}, findings=(*report.findings, *added))
 
 
 def _trial(
-    report: TrainingReport, data: TrainingSet, kind: Any, model: ModelKind, rows: Integers, rate: float
+    job: _Job, report: TrainingReport, kind: Literal["walk-forward", "holdout"], task: Task, rows: Integers, rate: float
 ) -> ledger.Trial:
+    data = job.data
+    least = data.label.threshold if task == "classification" else 0.0
     return ledger.Trial(
         version=report.version,
         made_at=present().isoformat(),
         kind=kind,
-        task=model.task,
-        model=model.name,
+        task=task,
+        model=job.chosen[task].name,
         market=report.market,
         label=data.label.name,
         training_set=report.training_set,
@@ -188,7 +193,7 @@ def _trial(
         newest=str(report.provenance["newest_stored"]),
         rows=len(rows),
         hits=round(rate * len(rows)),
-        base_rate=float((data.change[rows] > (data.label.threshold if model.task == "classification" else 0)).mean()),
+        base_rate=float((data.change[rows] > least).mean()),
     )
 
 
@@ -198,11 +203,9 @@ def _shopping(reason: str | None) -> Finding:
     return Finding("test-window shopping", "alarm", reason)
 
 
-def _saved(
-    report: TrainingReport, data: TrainingSet, fitted: Mapping[Task, Any], models_dir: str | Path, save: Save
-) -> TrainingReport:
+def _saved(job: _Job, report: TrainingReport, fitted: Mapping[Task, Any], save: Save) -> TrainingReport:
     """The report with its bundle; the reports inside it are those of a version that is saved."""
-    complete = attrs.evolve(report, bundle=Path(models_dir) / report.version)
+    complete = attrs.evolve(report, bundle=job.models_dir / report.version)
     metadata = {
         "market": report.market,
         "training_set": report.training_set,
@@ -214,15 +217,14 @@ def _saved(
         "checks": list(report.checks),
     }
     bundle = save(
-        Path(models_dir),
+        job.models_dir,
         estimators=dict(fitted),
-        view=data.view,
-        label=data.label,
-        parity_rows=data.X[-PARITY_ROWS:],
+        view=job.data.view,
+        label=job.data.label,
+        parity_rows=job.data.X[-PARITY_ROWS:],
         metadata=metadata,
         metrics=complete.metrics,
         reports={"report.txt": complete.text(), "report.json": complete.json(), "report.html": complete.html()},
         version=report.version,
     )
-    release_version(models_dir, report.version)
     return attrs.evolve(complete, bundle=Path(bundle.path))

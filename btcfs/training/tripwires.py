@@ -20,6 +20,7 @@ GAP = 0.05
 TOO_GOOD_ACCURACY = 0.60
 TOO_GOOD_R2 = 0.05
 COLLAPSE = 0.10
+FAR = 0.10  # a gap that neither other test rows nor more training rows explain
 
 
 def score_findings(evaluation: Evaluation) -> list[Finding]:
@@ -88,6 +89,9 @@ def _shuffled(
         return Finding("shuffled against purged", "ok", said, numbers)
     if data.label.horizon > 1:
         reason = f"{said}: labels of {data.label.horizon} candles overlap; only the purged score counts, and only it is reported"
+        return Finding("shuffled against purged", "warning", reason, numbers)
+    if gap <= FAR:
+        reason = f"{said}; labels do not overlap, so either the market changed over time or neighbouring rows share more than they should"
         return Finding("shuffled against purged", "warning", reason, numbers)
     return Finding(
         "shuffled against purged",

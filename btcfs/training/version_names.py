@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from btcfs.instants import now
 
 
-def reserve_version(models_dir: str | Path) -> str:
-    """A name that no version has and that no other training gets, in this process or another."""
+@contextmanager
+def reserved_version(models_dir: str | Path) -> Iterator[str]:
+    """A name that no version has, and that inside the with block no other training gets, in this process or another."""
     folder = Path(models_dir)
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"v{now():%Y%m%dT%H%M%SZ}"
     name, number = stem, 1
-    while (folder / name).exists() or not _claimed(_claim(folder, name)):
+    while not _claimed(folder, name):
         number += 1
         name = f"{stem}-{number}"
-    return name
-
-
-def release_version(models_dir: str | Path, name: str) -> None:
-    """Give up the claim, for the version itself now bears the name, or never will."""
-    _claim(Path(models_dir), name).unlink(missing_ok=True)
+    try:
+        yield name
+    finally:
+        _claim(folder, name).unlink(missing_ok=True)
 
 
 def _claim(folder: Path, name: str) -> Path:
     return folder / f".claim-{name}"
 
 
-def _claimed(path: Path) -> bool:
+def _claimed(folder: Path, name: str) -> bool:
+    path = _claim(folder, name)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     except FileExistsError:
+        return False
+    if (folder / name).exists():  # asked after the claim, for a claim is given up once its version is saved
+        path.unlink()
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -10,7 +11,7 @@ import pytest
 
 from btcfs.errors import SchemaError
 from btcfs.training.ledger import FILE, Trial, deflate, openings, read_trials, record, shopped
-from btcfs.training.version_names import release_version, reserve_version
+from btcfs.training.version_names import reserved_version
 
 TRIAL = Trial(
     version="v1",
@@ -108,11 +109,14 @@ def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
 
 
 def test_names_of_versions_are_given_out_once(tmp_path: Path) -> None:
-    """Trainings in one second get different versions, and what is saved keeps its name."""
-    names = [reserve_version(tmp_path) for _ in range(5)]
-    for name in names:
-        (tmp_path / name).mkdir()
-        release_version(tmp_path, name)
+    """Trainings in one second get different versions, what is saved keeps its name, and a failed one leaves nothing."""
+    with ExitStack() as stack:
+        names = [stack.enter_context(reserved_version(tmp_path)) for _ in range(5)]
+        for name in names[:4]:
+            (tmp_path / name).mkdir()
+    with reserved_version(tmp_path) as later:
+        pass
 
     assert len(set(names)) == 5
-    assert reserve_version(tmp_path) not in names
+    assert later not in names[:4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[:4])
