@@ -71,11 +71,13 @@ class Mirror:
         self._dropped: list[str] = []
         self._pending: list[tuple[FeatureGroup, int, Rows]] = []
         self._moved = False
+        self._touched: set[tuple[str, int]] = set()
         with online.translated(path):
             connection.execute("BEGIN IMMEDIATE")
 
     def put(self, group: FeatureGroup, applied: int, rows: Rows) -> None:
         """Insert or replace rows; gathered first, so that a stream of small frames is a bulk commit too."""
+        self._touched.add(group.ref)
         if self._pending and self._pending[0][1] != applied:
             self.flush()
         for start in range(0, len(rows), BATCH):
@@ -109,6 +111,7 @@ class Mirror:
             self._connection.execute(
                 "INSERT OR REPLACE INTO definitions VALUES (?, ?, ?, ?, ?)", (kind, *definition.ref, applied, body)
             )
+        self._touched.update(_groups(definition))
         self._moved = True
 
     def forget(self, definition: Definition, applied: int) -> None:
@@ -122,6 +125,7 @@ class Mirror:
                 self._dropped += [file for (file,) in files.fetchall()]
                 self._connection.execute("DELETE FROM segments WHERE applied=?", (applied,))
                 self._connection.execute(f"DROP TABLE {online.table(applied)}")
+        self._touched.update(_groups(definition))
         self._moved = True
 
     def prepare(self) -> None:
@@ -132,6 +136,8 @@ class Mirror:
         """Make it visible, as what follows the offline change of that number."""
         self.flush()
         with online.translated(self._path):
+            touched = [(*ref, seq) for ref in self._touched]
+            self._connection.executemany("INSERT OR REPLACE INTO touched VALUES (?, ?, ?)", touched)
             self._connection.execute("UPDATE meta SET seq=?, epoch=epoch+?", (seq, int(self._moved)))
             self._connection.execute("COMMIT")
         for file in self._dropped:
@@ -187,6 +193,11 @@ class Mirror:
             )
         self._moved = True
         return True
+
+
+def _groups(definition: Definition) -> Sequence[tuple[str, int]]:
+    """The groups that a definition is, or is made of."""
+    return (definition.ref,) if isinstance(definition, FeatureGroup) else definition.groups
 
 
 def _kind(definition: Definition) -> str:

@@ -21,6 +21,7 @@ _CREATE = (
     "PRIMARY KEY (kind, name, version))",
     "CREATE TABLE segments (applied INTEGER, entity TEXT, first INTEGER, last INTEGER, rows INTEGER, file TEXT)",
     "CREATE INDEX segments_by_entity ON segments (applied, entity)",
+    "CREATE TABLE touched (name TEXT, version INTEGER, seq INTEGER, PRIMARY KEY (name, version)) WITHOUT ROWID",
 )
 
 

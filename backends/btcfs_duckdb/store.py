@@ -15,6 +15,7 @@ from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable
 from btcfs.store import Capability, FeatureVector, Summary, WriteReport
 from btcfs_duckdb import online
+from btcfs_duckdb.changed import Changed
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.readers import Generation, Readers
@@ -54,6 +55,7 @@ class DuckDBStore:
         self._timeout = lock_timeout
         self._readers = Readers(places, lock_timeout)
         self._following = Following(places, self._readers)
+        self._changed = Changed(self._readers)
         self._vectors = Vectors(self._readers, defaults, self.name)
         self._stored: tuple[Generation, int, list[online.Stored]] | None = None
         self._closed = False
@@ -127,6 +129,12 @@ class DuckDBStore:
         if self._closed:
             self._refuse_closed()
         return self._vectors.get(view, keys)
+
+    def change_token(self, groups: Sequence[tuple[str, int]]) -> tuple[object, ...]:
+        """A value that differs after any change of these groups, their rows or the views over them, by any process."""
+        if self._closed:
+            self._refuse_closed()
+        return self._changed.token(groups)
 
     def exclusive(self) -> AbstractContextManager[None]:
         return self._opened().exclusive()
