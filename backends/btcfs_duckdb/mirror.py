@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from btcfs.definitions import TIME_KEY, Definition, FeatureGroup
 from btcfs_duckdb import online, segments
+from btcfs_duckdb.counter import Counter
 from btcfs_duckdb.payload import Integers, entity_text, pack, row_size
 from btcfs_duckdb.schema import numbers
 
@@ -139,7 +140,8 @@ class Mirror:
             touched = [(*ref, seq) for ref in self._touched]
             self._connection.executemany("INSERT OR REPLACE INTO touched VALUES (?, ?, ?)", touched)
             self._connection.execute("UPDATE meta SET seq=?, epoch=epoch+?", (seq, int(self._moved)))
-            self._connection.execute("COMMIT")
+            with Counter(self._path.parent).committing():
+                self._connection.execute("COMMIT")
         for file in self._dropped:
             (self._path.parent / file).unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 from btcfs.definitions import FeatureGroup
 from btcfs.errors import StoreUnavailable
 from btcfs_duckdb import engine, history, online
+from btcfs_duckdb.counter import Counter as ChangeCounter
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.mirror import BATCH, Mirror, rows_of
 from btcfs_duckdb.offline_definitions import stored as stored_offline
@@ -136,7 +137,8 @@ class Recovery:
             before = places.pointer.stat().st_mtime_ns if places.pointer.exists() else 0
             instant = max(time.time_ns(), before + 1)
             os.utime(draft, ns=(instant, instant))
-            draft.replace(places.pointer)
+            with ChangeCounter(places.root).committing():
+                draft.replace(places.pointer)
         except OSError as exc:
             raise StoreUnavailable(f"cannot write {places.pointer}: {exc}. Make room and run the same again") from exc
 

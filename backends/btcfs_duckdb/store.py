@@ -55,7 +55,7 @@ class DuckDBStore:
         self._timeout = lock_timeout
         self._readers = Readers(places, lock_timeout)
         self._following = Following(places, self._readers)
-        self._changed = Changed(self._readers)
+        self._changed = Changed(self._readers, places.root)
         self._vectors = Vectors(self._readers, defaults, self.name)
         self._stored: tuple[Generation, int, list[online.Stored]] | None = None
         self._closed = False
