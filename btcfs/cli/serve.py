@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,27 @@ def command(
             console.line(f"curl -X POST {shown}/predict -H 'content-type: application/json' -d '{{}}'")
 
         console.show(value, as_json, text)
-        with_collector_at_rest(server.run, [socket])
+        undisturbed(lambda: server.run(sockets=[socket]))
 
 
-def with_collector_at_rest(run: Any, sockets: list[Any]) -> None:
-    """Run a server with what is loaded by now left out of garbage collection, which would pause requests for it."""
+def undisturbed(run: Callable[[], None]) -> None:
+    """Run a server in this process, set for answers in time.
+
+    What is loaded by now is left out of garbage collection, which would pause requests for it. And a
+    thread that writes the log gives way after half a millisecond, not after five: each request that
+    waits for a file would pay that.
+    """
     import gc
+    import sys
 
+    interval = sys.getswitchinterval()
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(0.0005)
     try:
-        run(sockets=sockets)
+        run()
     finally:
+        sys.setswitchinterval(interval)
         gc.unfreeze()
 
 

@@ -74,24 +74,27 @@ class VectorCache:
         if entry is not None and entry.token == token:
             self.hits += 1
             return entry.known, True
-        return self._shared_read(key)
+        return self._shared_read(key, token)
 
-    def _shared_read(self, key: Key) -> tuple[KnownVector, bool]:
+    def _shared_read(self, key: Key, token: Hashable) -> tuple[KnownVector, bool]:
         assert self._probe is not None
         with self._lock:
             turn = self._reading.setdefault(key, Lock())
+        waited = not turn.acquire(blocking=False)
         try:
-            with turn:
-                # Asked before the read: should a commit fall in between, the entry is only thought older than it is.
+            if waited:
+                turn.acquire()
                 token = self._probe(self._groups)
-                entry = self._entries.get(key)
-                if entry is not None and entry.token == token:
-                    self.hits += 1
-                    return entry.known, True
-                known = self._read(*key)
-                self._keep(key, _Entry(token, known))
-                return known, False
+            entry = self._entries.get(key)
+            if entry is not None and entry.token == token:
+                self.hits += 1
+                return entry.known, True
+            # The token is older than the read: should a commit fall in between, the entry is only thought too old.
+            known = self._read(*key)
+            self._keep(key, _Entry(token, known))
+            return known, False
         finally:
+            turn.release()
             with self._lock:
                 self._reading.pop(key, None)
 

@@ -45,7 +45,7 @@ def create_app(
     ``btcfs.serving.service.Options``: ``symbol``, ``admin_token``, ``most_bytes`` and so on.
 
     The work begins with the app's lifespan, which a parent app has to run (``composed_lifespan``);
-    an app mounted without that begins with its first request, and its last half second of
+    an app mounted without that begins with its first request, and its last two seconds of
     predictions may not be logged.
     """
     service = Service(_opener(store), _registry(models), Options(**options), plugins)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import logging
+from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Sequence
+from operator import attrgetter
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 CAPACITY = 100_000
 BATCH = 10_000
-INTERVAL_SECONDS = 0.5
+INTERVAL_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
 
 PREDICTIONS = FeatureGroup(
     name="btcfs_predictions",
@@ -170,34 +172,35 @@ class PredictionLog:
 
 def frame_of(batch: Sequence[Logged]) -> pd.DataFrame:
     """Predictions as rows of ``PREDICTIONS``."""
-    columns: dict[str, Any] = {
-        name: [getattr(item, name) for item in batch] for name in PREDICTIONS.columns if name not in _DERIVED
-    }
-    columns["event_time"] = from_micros_array(np.array([item.made_at for item in batch]))
-    columns["candle_timestamp"] = from_micros_array(np.array([item.candle_timestamp for item in batch]))
-    columns["known_at"] = from_micros_array(np.array([item.known_at for item in batch]))
+    columns: dict[str, Any] = {name: list(map(attrgetter(name), batch)) for name in _PLAIN}
+    for name, field in _TIMES.items():
+        columns[name] = from_micros_array(np.fromiter(map(attrgetter(field), batch), np.int64, len(batch)))
     columns["fallback_reason"] = np.array([item.fallback_reason for item in batch], dtype=object)
     columns["vector"] = [vector_text(item.values) for item in batch]
     columns["candle"] = np.array([candle_text(item.candle) for item in batch], dtype=object)
     return pd.DataFrame(columns)[list(PREDICTIONS.columns)]
 
 
-_DERIVED = ("event_time", "candle_timestamp", "known_at", "fallback_reason", "vector", "candle")
+_TIMES = {"event_time": "made_at", "candle_timestamp": "candle_timestamp", "known_at": "known_at"}
+_PLAIN = [name for name in PREDICTIONS.columns if name not in (*_TIMES, "fallback_reason", "vector", "candle")]
+_CANDLE = ("timestamp", "open", "high", "low", "close", "volume")
 
 
 def vector_text(values: Floats) -> str:
     """A vector as text that keeps every bit."""
-    return base64.b64encode(values.astype("<f8").tobytes()).decode("ascii")
+    return b2a_base64(values.astype("<f8", copy=False).tobytes(), newline=False).decode("ascii")
 
 
 def vector_of(text: str) -> Floats:
     """The vector that ``vector_text`` wrote."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype("float64")
+    return np.frombuffer(a2b_base64(text), dtype="<f8").astype("float64")
 
 
 def candle_text(candle: Candle | None) -> str | None:
     """A candle as JSON; the shortest text of a float64 that reads back as the same bits."""
-    return None if candle is None else msgspec.json.encode(attrs.asdict(candle)).decode()
+    if candle is None:
+        return None
+    return _encode({name: getattr(candle, name) for name in _CANDLE}).decode()
 
 
 def logged_candle(text: str | None) -> Candle | None:

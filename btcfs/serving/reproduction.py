@@ -101,7 +101,7 @@ def _logged(store: FeatureStore, prediction_id: str) -> dict[str, Any]:
     catalogue.find_group(store.definitions(), PREDICTIONS.name, PREDICTIONS.version)
     rows = store.read(PREDICTIONS, entity={"prediction_id": prediction_id})
     if not len(rows):
-        raise NotFound(f"no prediction {prediction_id!r} is logged; the log is written every half second")
+        raise NotFound(f"no prediction {prediction_id!r} is logged; the log is written every two seconds")
     return dict(zip(PREDICTIONS.columns, to_records(PREDICTIONS, rows)[0], strict=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from btcfs.cli.serve import undisturbed
 from btcfs.connection import connect
 from btcfs.serving import create_app
 from served import OneModel, bundle_for, inference_view
@@ -61,9 +61,7 @@ def main() -> None:
         most = 1 if kind == "uncached" else 10_000
         models = OneModel(compiled(inference_view(store)))
         app = create_app(store=store, models=models, most_vectors=most, log_predictions=kind != "unlogged")
-    gc.collect()
-    gc.freeze()
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    undisturbed(lambda: uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
 
 
 if __name__ == "__main__":
