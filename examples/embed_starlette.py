@@ -49,17 +49,19 @@ async def home(request) -> PlainTextResponse:
     return PlainTextResponse("an app of its own")
 
 
-with tempfile.TemporaryDirectory() as folder:
-    with connect("duckdb", path=Path(folder), defaults={"symbol": "BTC-USD"}) as store:
-        ingest = Ingest(store, open_source("sample", installed_plugins(), {"seed": 7}))
-        ingest.historical(30)
-        views = create_views(store, ingest.feature_group, Label())
+with (
+    tempfile.TemporaryDirectory() as folder,
+    connect("duckdb", path=Path(folder), defaults={"symbol": "BTC-USD"}) as store,
+):
+    ingest = Ingest(store, open_source("sample", installed_plugins(), {"seed": 7}))
+    ingest.historical(30)
+    views = create_views(store, ingest.feature_group, Label())
 
-        predictor = create_app(store=store, models=OneModel(views.inference))
-        app = Starlette(
-            routes=[Route("/", home), Mount("/btcfs", app=predictor)],
-            lifespan=composed_lifespan(predictor),
-        )
-        with TestClient(app) as client:
-            print(client.get("/").text)
-            print(client.post("/btcfs/predict", json={}).json())
+    predictor = create_app(store=store, models=OneModel(views.inference))
+    app = Starlette(
+        routes=[Route("/", home), Mount("/btcfs", app=predictor)],
+        lifespan=composed_lifespan(predictor),
+    )
+    with TestClient(app) as client:
+        print(client.get("/").text)
+        print(client.post("/btcfs/predict", json={}).json())

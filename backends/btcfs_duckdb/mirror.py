@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
-from btcfs.definitions import TIME_KEY, Definition, FeatureGroup
+from btcfs.definitions import TIME_KEY, Definition, FeatureGroup, FeatureView
 from btcfs_duckdb import online, segments
 from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.payload import Integers, entity_text, pack, row_size
@@ -69,7 +69,7 @@ class Mirror:
         self._connection = connection
         self._path = path
         self._counter = counter
-        self._touched: set[int] = set()
+        self._touched: set[tuple[str, int]] = set()
         self._created: list[Path] = []
         self._dropped: list[str] = []
         self._pending: list[tuple[FeatureGroup, int, Rows]] = []
@@ -80,7 +80,7 @@ class Mirror:
     def put(self, group: FeatureGroup, applied: int, rows: Rows) -> None:
         """Insert or replace rows; gathered first, so that a stream of small frames is a bulk commit too."""
         if len(rows):
-            self._touched.add(applied)
+            self._touched.add(group.ref)
         if self._pending and self._pending[0][1] != applied:
             self.flush()
         for start in range(0, len(rows), BATCH):
@@ -115,7 +115,7 @@ class Mirror:
                 "INSERT INTO definitions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body=excluded.body",
                 (kind, *definition.ref, applied, applied, body),
             )
-        self._moved = True
+        self._move(definition)
 
     def forget(self, definition: Definition, applied: int) -> None:
         """Remove a definition and, of a group, its rows."""
@@ -128,7 +128,7 @@ class Mirror:
                 self._dropped += [file for (file,) in files.fetchall()]
                 self._connection.execute("DELETE FROM segments WHERE applied=?", (applied,))
                 self._connection.execute(f"DROP TABLE {online.table(applied)}")
-        self._moved = True
+        self._move(definition)
 
     def prepare(self) -> None:
         """Write all that can be written before the offline commit, so that little is left that could fail after it."""
@@ -140,8 +140,10 @@ class Mirror:
         self._counter.begin()
         try:
             with online.translated(self._path):
-                for applied in self._touched:
-                    self._connection.execute("UPDATE definitions SET changed=? WHERE applied=?", (seq, applied))
+                for ref in self._touched:
+                    self._connection.execute(
+                        "UPDATE definitions SET changed=? WHERE kind='group' AND name=? AND version=?", (seq, *ref)
+                    )
                 self._connection.execute("UPDATE meta SET seq=?, epoch=epoch+?", (seq, int(self._moved)))
                 self._connection.execute("COMMIT")
         finally:
@@ -155,6 +157,12 @@ class Mirror:
             self._connection.execute("ROLLBACK")
         for path in self._created:
             path.unlink(missing_ok=True)
+
+    def _move(self, definition: Definition) -> None:
+        """A definition came or went; for who watches its groups, a view's coming and going is a change of them."""
+        self._moved = True
+        if isinstance(definition, FeatureView):
+            self._touched.update(definition.groups)
 
     def _put_rows(self, applied: int, rows: Rows) -> None:
         size = row_size(len(rows.columns))

@@ -131,7 +131,7 @@ class DuckDBStore:
         return self._vectors.get(view, keys)
 
     def change_token(self, groups: Sequence[tuple[str, int]]) -> Hashable:
-        """A value that differs after any commit to one of these (name, version) groups, by whichever process."""
+        """A value that differs after any commit to one of these (name, version) groups or any change of a view over them."""
         if self._closed:
             self._refuse_closed()
         return self._vectors.change_token(groups)

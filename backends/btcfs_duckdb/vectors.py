@@ -58,7 +58,7 @@ class Vectors:
             raise damaged(Path(exc.filename)) from exc
 
     def change_token(self, groups: Sequence[tuple[str, int]]) -> Hashable:
-        """A value that differs after any commit to one of these groups, by whichever process."""
+        """A value that differs after any commit to one of these groups or any change of a view over them, by any process."""
         key = tuple(groups)
         count = self._counter.read()
         known = self._holding(count)
