@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from btcfs.definitions import Definition, FeatureGroup, FeatureView, differences
+from btcfs.definitions import Definition, FeatureGroup, FeatureView
+from btcfs.differences import differences
 from btcfs.errors import DefinitionError, NotFound
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from btcfs.definitions import FeatureGroup, differences
+from btcfs.definitions import FeatureGroup
+from btcfs.differences import differences
 from btcfs.errors import DefinitionError, InsufficientHistory, StoreBusy, StoreUnavailable
 from btcfs.instants import from_micros, to_micros
 from btcfs.online.changes import change_probe

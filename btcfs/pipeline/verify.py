@@ -10,7 +10,8 @@ import attrs
 import numpy as np
 
 from btcfs import catalogue, frames
-from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView, differences
+from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView
+from btcfs.differences import differences
 from btcfs.errors import BtcfsError, NotFound
 from btcfs.instants import from_micros
 from btcfs.pipeline.audit import online_differences, recomputed, sample_times

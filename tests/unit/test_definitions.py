@@ -16,9 +16,9 @@ from btcfs.definitions import (
     IndicatorRef,
     Label,
     definition_from_dict,
-    differences,
     parse_interval,
 )  # fmt: skip
+from btcfs.differences import differences
 from btcfs.errors import DefinitionError
 
 GROUP = FeatureGroup(
