@@ -74,7 +74,7 @@ def undisturbed(run: Callable[[], None]) -> None:
     """Run a server in this process, set for answers in time.
 
     What is loaded by now is left out of garbage collection, which would pause requests for it. And a
-    thread that writes the log gives way after half a millisecond, not after five: each request that
+    thread that writes the log gives way after a tenth of a millisecond, not after five: each request that
     waits for a file would pay that.
     """
     import gc
@@ -83,7 +83,7 @@ def undisturbed(run: Callable[[], None]) -> None:
     interval = sys.getswitchinterval()
     gc.collect()
     gc.freeze()
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0001)
     try:
         run()
     finally:

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from btcfs.cli.serve import undisturbed
 from btcfs.connection import connect
 from btcfs.serving import create_app
-from served import OneModel, bundle_for, inference_view
 
 
 def bare(answer: bytes) -> Starlette:
@@ -31,36 +28,16 @@ def bare(answer: bytes) -> Starlette:
     return Starlette(routes=[Route("/predict", predict, methods=["POST"])])
 
 
-def compiled(view: Any) -> Any:
-    """A bundle of a logistic and a ridge model, fitted on noise and compiled as training does."""
-    import attrs
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from btcfs.training.compiled import compile_pipeline
-
-    random = np.random.default_rng(0)
-    X = random.standard_normal((500, len(view.features)))
-    y = (random.random(500) > 0.5).astype(float)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    regressor = make_pipeline(StandardScaler(), Ridge()).fit(X, random.standard_normal(500))
-    return attrs.evolve(
-        bundle_for(view),
-        classification=compile_pipeline(classifier, "classification"),
-        regression=compile_pipeline(regressor, "regression"),
-    )
-
-
 def main() -> None:
     kind, folder, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if kind == "bare":
         app: Any = bare(Path(folder, "answer.json").read_bytes())
     else:
         store = connect("duckdb", path=Path(folder) / "store", defaults={"symbol": "BTC-USD"})
-        most = 1 if kind == "uncached" else 10_000
-        models = OneModel(compiled(inference_view(store)))
-        app = create_app(store=store, models=models, most_vectors=most, log_predictions=kind != "unlogged")
+        most = 1 if "uncached" in kind else 10_000
+        app = create_app(
+            store=store, models=Path(folder) / "models", most_vectors=most, log_predictions="unlogged" not in kind
+        )
     undisturbed(lambda: uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
 
 
