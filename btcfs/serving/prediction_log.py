@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from binascii import a2b_base64, b2a_base64
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -172,18 +172,24 @@ class PredictionLog:
 
 def frame_of(batch: Sequence[Logged]) -> pd.DataFrame:
     """Predictions as rows of ``PREDICTIONS``."""
-    columns: dict[str, Any] = {name: list(map(attrgetter(name), batch)) for name in _PLAIN}
+    columns: dict[str, Any] = {name: list(map(attrgetter(name), batch)) for name in _NUMBERS}
+    # As objects: pandas would turn texts into its own kind of string, which the store turns back.
+    columns.update({name: _objects(map(attrgetter(name), batch), len(batch)) for name in _TEXTS})
     for name, field in _TIMES.items():
         columns[name] = from_micros_array(np.fromiter(map(attrgetter(field), batch), np.int64, len(batch)))
-    columns["fallback_reason"] = np.array([item.fallback_reason for item in batch], dtype=object)
-    columns["vector"] = [vector_text(item.values) for item in batch]
-    columns["candle"] = np.array([candle_text(item.candle) for item in batch], dtype=object)
+    columns["vector"] = _objects((vector_text(item.values) for item in batch), len(batch))
+    columns["candle"] = _objects((candle_text(item.candle) for item in batch), len(batch))
     return pd.DataFrame(columns)[list(PREDICTIONS.columns)]
 
 
 _TIMES = {"event_time": "made_at", "candle_timestamp": "candle_timestamp", "known_at": "known_at"}
-_PLAIN = [name for name in PREDICTIONS.columns if name not in (*_TIMES, "fallback_reason", "vector", "candle")]
+_TEXTS = [n for n, dtype in PREDICTIONS.dtypes.items() if dtype == "string" and n not in ("vector", "candle")]
+_NUMBERS = [n for n, dtype in PREDICTIONS.dtypes.items() if dtype in ("int64", "float64")]
 _CANDLE = ("timestamp", "open", "high", "low", "close", "volume")
+
+
+def _objects(values: Iterable[Any], count: int) -> pd.Series:
+    return pd.Series(np.fromiter(values, dtype=object, count=count), dtype=object)
 
 
 def vector_text(values: Floats) -> str:
