@@ -18,8 +18,8 @@ from btcfs.instants import now
 class StoreLock:
     """A lock file that many may share or one may have.
 
-    The file is an empty SQLite database and its lock is ours: SQLite takes it in the way each
-    platform does best, waits for it, lets no new reader pass a waiting writer, and the system
+    The file is an SQLite database without a table and its lock is ours: SQLite takes it in the way
+    each platform does best, waits for it, lets no new reader pass a waiting writer, and the system
     releases it when the process dies.
     """
 
@@ -66,6 +66,9 @@ class StoreLock:
         except sqlite3.OperationalError as exc:
             raise self._unusable(exc) from exc
         try:
+            if not self._path.stat().st_size:
+                # In an empty database even a lock writes, and leaves a journal when its holder is killed.
+                connection.execute("PRAGMA user_version=1")
             for statement in statements:
                 connection.execute(statement).fetchall()
         except sqlite3.DatabaseError as exc:

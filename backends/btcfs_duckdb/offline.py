@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -28,6 +29,8 @@ from btcfs_duckdb.readers import Readers
 from btcfs_duckdb.recovery import Recovery
 from btcfs_duckdb.schema import key_order
 from btcfs_duckdb.turns import Turns
+
+logger = logging.getLogger(__name__)
 
 Known = Callable[[], Sequence[Stored]]
 
@@ -57,13 +60,17 @@ class Offline:
         self._between = between
         self._changing = False
         self.recovery = Recovery(places, readers, following, counter, timeout)
-        self._turns = Turns(places, timeout, begin=self.recovery.settle, end=following.stamp)
+        self._turns = Turns(places, timeout, following.in_step, begin=self.recovery.settle, end=following.stamp)
 
-    def settle(self, timeout: float | None = None) -> None:
-        """Bring the online file into step if it is not. StoreBusy if others do not finish in time."""
-        if not self._following.in_step():
-            with self._turns.exclusive(timeout):
-                pass
+    def settle(self, *, serving: bool) -> None:
+        """Bring the online file into step. With ``serving``, leave that to the process that writes now, if one does.
+
+        StoreBusy if others do not finish in time.
+        """
+        if not serving or self._turns.read_only_now():
+            with self._turns.exclusive():
+                return
+        logger.info("%s is being written; its writer brings the online table into step", self._places.root)
 
     def exclusive(self) -> AbstractContextManager[None]:
         return self._turns.exclusive()

@@ -80,19 +80,15 @@ class Readers:
 
     def take(self) -> tuple[sqlite3.Connection, Generation]:
         """A connection to the generation that the pointer names now. StoreUnavailable if there is none."""
-        try:
-            status = os.stat(self._pointer)
-        except OSError as exc:
-            raise _no_pointer(self._places, exc) from exc
-        mark = (status.st_mtime_ns, status.st_ino)
-        with self._guard:
-            generation = self._generation
-            if generation is None or generation.mark != mark:
-                self._drop_idle()
-                generation = self._generation = Generation(current(self._places), mark)
-            connection = self._idle.pop() if self._idle else online.connect(generation.path, self._timeout)
-            self._used += 1
-        return connection, generation
+        mark = self._mark()
+        while True:
+            try:
+                return self._take(mark)
+            except StoreUnavailable:
+                # Another generation may have come between looking at the pointer and opening its file.
+                before, mark = mark, self._mark()
+                if mark == before:
+                    raise
 
     def take_again(self, generation: Generation) -> sqlite3.Connection | None:
         """An idle connection to the generation that was in use a moment ago, None if there is none."""
@@ -128,6 +124,23 @@ class Readers:
     def after_fork(self) -> None:
         self._forking = False
         self._guard.release()
+
+    def _mark(self) -> Mark:
+        try:
+            status = os.stat(self._pointer)
+        except OSError as exc:
+            raise _no_pointer(self._places, exc) from exc
+        return status.st_mtime_ns, status.st_ino
+
+    def _take(self, mark: Mark) -> tuple[sqlite3.Connection, Generation]:
+        with self._guard:
+            generation = self._generation
+            if generation is None or generation.mark != mark:
+                self._drop_idle()
+                generation = self._generation = Generation(current(self._places), mark)
+            connection = self._idle.pop() if self._idle else online.connect(generation.path, self._timeout)
+            self._used += 1
+        return connection, generation
 
     def _drop_idle(self) -> None:
         for connection in self._idle:

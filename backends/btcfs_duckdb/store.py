@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from btcfs import catalogue
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable
+from btcfs.errors import SchemaError, StoreUnavailable
 from btcfs.store import Capability, FeatureVector, Summary, WriteReport
 from btcfs_duckdb import online
 from btcfs_duckdb.commit_counter import CommitCounter
@@ -68,16 +68,10 @@ class DuckDBStore:
     def settle(self) -> None:
         """Bring the online file into step with the offline one, after a crash or a restored backup.
 
-        While another process writes, nothing is done: it will do it.
+        While another process writes, vectors are served as they are: it will do it.
         """
-        if self._following.in_step():
-            return
-        serving = self._following.state() is not None
-        try:
-            self._offline.settle(0.0 if serving else None)
-        except StoreBusy:
-            if not serving:
-                raise
+        if not self._following.in_step():
+            self._offline.settle(serving=self._following.state() is not None)
 
     def rebuild_online(self) -> None:
         """Build the online table anew from the offline ones; readers go over to it when it is whole."""
@@ -121,9 +115,7 @@ class DuckDBStore:
     def get_historical_features(
         self, view: FeatureView, spine: pd.DataFrame, *, as_of: datetime | None = None
     ) -> pd.DataFrame:
-        offline = self._opened()
-        self.settle()
-        return offline.join(view, spine, as_of)
+        return self._opened().join(view, spine, as_of)
 
     def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         if self._closed:
@@ -178,7 +170,6 @@ class DuckDBStore:
     def _opened_for(self, group: FeatureGroup, entity: Mapping[str, str] | None) -> Offline:
         """The offline half, to read this group with."""
         self._refuse_closed()
-        self.settle()
         catalogue.same(self.definitions(), group)
         _refuse_unknown(group, "entity columns", entity or {}, group.entity)
         return self._offline

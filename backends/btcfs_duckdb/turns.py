@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from btcfs.errors import StoreBusy
@@ -23,9 +23,17 @@ class Turns:
     read through its connection, each in a transaction of its own, and need not wait.
     """
 
-    def __init__(self, places: Places, timeout: float, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        places: Places,
+        timeout: float,
+        in_step: Callable[[], bool],
+        begin: Callable[[], None],
+        end: Callable[[], None],
+    ) -> None:
         self._places = places
         self._timeout = timeout
+        self._in_step = in_step
         self._begin = begin
         self._end = end
         self._lock = StoreLock(places.lock, places.holder)
@@ -79,6 +87,7 @@ class Turns:
     def reading(self) -> Iterator[Any]:
         """A connection to read with: what was committed when its transaction began."""
         deadline = time.monotonic() + self._timeout
+        settled = False
         while True:
             cursor = self._enter()
             if cursor is not None:
@@ -87,20 +96,29 @@ class Turns:
                 finally:
                     self._leave(cursor)
                 return
-            left = deadline - time.monotonic()
-            try:
-                lock = self._lock.shared(max(0.0, min(_PATIENCE, left)))
-                lock.__enter__()
-            except StoreBusy as exc:
-                if left <= _PATIENCE:
-                    raise self._lock.busy(self._timeout) from exc
-                continue
-            try:
-                with engine.opened(self._places.offline, read_only=True) as connection:
-                    yield connection
-            finally:
-                lock.__exit__(None, None, None)
-            return
+            with ExitStack() as stack:
+                left = deadline - time.monotonic()
+                try:
+                    stack.enter_context(self._lock.shared(max(0.0, min(_PATIENCE, left))))
+                except StoreBusy as exc:
+                    if left <= _PATIENCE:
+                        raise self._lock.busy(self._timeout) from exc
+                    continue
+                if settled or self._in_step():
+                    with engine.opened(self._places.offline, read_only=True) as connection:
+                        yield connection
+                    return
+            # A writer died, or the file was replaced: what is read offline must be there online too.
+            with self.exclusive(max(0.0, deadline - time.monotonic())):
+                settled = True
+
+    def read_only_now(self) -> bool:
+        """Whether no other process writes at this moment."""
+        try:
+            with self._lock.shared(0.0):
+                return True
+        except StoreBusy:
+            return False
 
     @contextmanager
     def _opened(self) -> Iterator[None]:

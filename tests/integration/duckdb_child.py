@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def watch(folder: Path, thorough: bool, stopped: Callable[[], bool]) -> dict[str
                 return {"wrong": f"online showed {values} after {last}"}
             seen, last = seen + 1, max(values)
             time.sleep(0.02 if thorough else 0.001)  # so that the writer gets its share of the machine
-    return {"seen": seen, "last": last}
+        return {"seen": seen, "last": last, "repairs": dict(store.repairs)}
 
 
 def forked(act: Callable[[int], None]) -> tuple[int, int]:
@@ -105,6 +106,9 @@ def forked(act: Callable[[int], None]) -> tuple[int, int]:
         os.close(read)
         try:
             act(write)
+        except BaseException:  # noqa: BLE001 - said here, for nobody is left above to say it
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(0)
     os.close(write)

@@ -24,7 +24,7 @@ def test_fifty_kills(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
 
-    assert found["problems"] == []
+    assert found["problems"] == [], done.stderr
     assert found["acknowledged"] >= 50
     assert [reader for reader in found["readers"] if reader is None or "wrong" in reader] == []
     assert all(reader["seen"] > 10 for reader in found["readers"])
