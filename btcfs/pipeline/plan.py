@@ -14,7 +14,7 @@ from btcfs.instants import from_micros, to_micros
 
 LEAST_WARMUP = 1024
 _SEGMENTS = (
-    (timedelta(minutes=1), 10_080),  # a week of minutes
+    (timedelta(minutes=1), 20_160),  # two weeks of minutes
     (timedelta(minutes=30), 2_016),  # a week of five minutes
     (timedelta(hours=12), 2_160),  # 90 days of hours
 )
@@ -139,7 +139,7 @@ def arrange(indicators: Iterable[Indicator]) -> tuple[tuple[Node, ...], dict[tup
 
 
 def segment_length(interval: str) -> int:
-    """Candles in a segment: a week of minutes, 90 days of hours, 256 days; so many for intervals alike.
+    """Candles in a segment: two weeks of minutes, 90 days of hours, 256 days; so many for intervals alike.
 
     Longer segments cost less, as each is computed with its warm-up; shorter ones keep a correction
     and a daily run from touching more rows.

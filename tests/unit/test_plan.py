@@ -99,7 +99,7 @@ def test_depths_add_up_along_requirements() -> None:
 
 @pytest.mark.parametrize(
     ("interval", "candles"),
-    [("1m", 10_080), ("5m", 2_016), ("15m", 2_016), ("1h", 2_160), ("4h", 2_160), ("1d", 256), ("1w", 256)],
+    [("1m", 20_160), ("5m", 2_016), ("15m", 2_016), ("1h", 2_160), ("4h", 2_160), ("1d", 256), ("1w", 256)],
 )
 def test_segment_length(interval: str, candles: int) -> None:
     """The segment length follows from the interval alone, for it is part of what a stored value means."""
