@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import attrs
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -87,11 +85,9 @@ class Commit:
     def insert(self, rows: pa.Table) -> None:
         """Append rows that ``add`` gave."""
         if rows.num_rows:
-            with _registered(self._connection, "_rows", rows):
-                names = listed(self._group.columns)
-                self._connection.execute(
-                    f"INSERT INTO {current(self._group)} ({names}, _seq) SELECT {names}, {self.seq} FROM _rows"
-                )
+            names = listed(self._group.columns)
+            into = f"INSERT INTO {current(self._group)} ({names}, _seq)"
+            _execute(self._connection, f"{into} SELECT {names}, {self.seq} FROM given", rows)
 
     def report(self) -> WriteReport:
         """Record the commit, if anything changed, and say what it did."""
@@ -116,15 +112,12 @@ class Commit:
         group = self._group
         keys = incoming.select(list(group.primary_key)).append_column("_row", pa.array(np.arange(incoming.num_rows)))
         match = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in group.primary_key)
-        with _registered(self._connection, "_keys", keys):
-            found = self._connection.sql(
-                f"SELECT i._row, t.rowid AS _id, t._seq FROM {current(group)} t JOIN _keys i ON {match} "
-                f"WHERE {self._range(incoming, 't.')}"
-            ).to_arrow_table()
-            again = [found.filter(pa.compute.equal(found.column("_seq"), self.seq)).column("_row")]
-            if self._remembers:
-                query = f"SELECT i._row FROM {_SEEN} t JOIN _keys i ON {match} WHERE {self._range(incoming, 't.')}"
-                again.append(self._connection.sql(query).to_arrow_table().column("_row"))
+        joined = f"t JOIN given i ON {match} WHERE {self._range(incoming, 't.')}"
+        query = f"SELECT i._row, t.rowid AS _id, t._seq FROM {current(group)} {joined}"
+        found = _asked(self._connection, query, keys)
+        again = [found.filter(pa.compute.equal(found.column("_seq"), self.seq)).column("_row")]
+        if self._remembers:
+            again.append(_asked(self._connection, f"SELECT i._row FROM {_SEEN} {joined}", keys).column("_row"))
         repeated = [row for column in again for row in column.to_pylist()]
         if repeated:
             raise repeated_key(group, incoming, min(repeated))
@@ -138,11 +131,12 @@ class Commit:
     def _compared_part(self, incoming: pa.Table, held: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
         group = self._group
         names = (group.event_time, *group.feature_names)
-        with _registered(self._connection, "_held", pa.table({"_row": held[:, 0], "_id": held[:, 1]})):
-            old = self._connection.sql(
-                f"SELECT h._row, h._id, {listed(names, 't')} FROM {current(group)} t JOIN _held h ON t.rowid = h._id "
-                f"WHERE t.rowid BETWEEN {held[:, 1].min()} AND {held[:, 1].max()}"
-            ).to_arrow_table()
+        old = _asked(
+            self._connection,
+            f"SELECT h._row, h._id, {listed(names, 't')} FROM {current(group)} t JOIN given h ON t.rowid = h._id "
+            f"WHERE t.rowid BETWEEN {held[:, 1].min()} AND {held[:, 1].max()}",
+            pa.table({"_row": held[:, 0], "_id": held[:, 1]}),
+        )
         rows = np.stack([numbers(old.column("_row")), numbers(old.column("_id"))], axis=1)
         new = incoming.select(list(names)).take(pa.array(rows[:, 0]))
         same = np.ones(len(rows), dtype=bool)
@@ -155,13 +149,11 @@ class Commit:
             return
         group = self._group
         names = listed(group.columns)
-        chosen = f"{self._range(incoming, '')} AND rowid IN (SELECT _id FROM _gone)"
-        with _registered(self._connection, "_gone", pa.table({"_id": ids})):
-            self._connection.execute(
-                f"INSERT INTO {superseded(group)} ({names}, _seq, _seq_end) "
-                f"SELECT {names}, _seq, {self.seq} FROM {current(group)} WHERE {chosen}"
-            )
-            self._connection.execute(f"DELETE FROM {current(group)} WHERE {chosen}")
+        gone = pa.table({"_id": ids})
+        chosen = f"FROM {current(group)} WHERE {self._range(incoming, '')} AND rowid IN (SELECT _id FROM given)"
+        into = f"INSERT INTO {superseded(group)} ({names}, _seq, _seq_end)"
+        _execute(self._connection, f"{into} SELECT {names}, _seq, {self.seq} {chosen}", gone)
+        _execute(self._connection, f"DELETE {chosen}", gone)
 
     def _remember(self, rows: pa.Table) -> None:
         """Keep the keys of rows left alone: no table shows that this stream held them."""
@@ -169,9 +161,8 @@ class Commit:
             columns = ", ".join(f"{quoted(name)} {_key_type(name)}" for name in self._group.primary_key)
             self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {_SEEN} ({columns})")
             self._remembers = True
-        with _registered(self._connection, "_rows", rows):
-            names = listed(self._group.primary_key)
-            self._connection.execute(f"INSERT INTO {_SEEN} ({names}) SELECT {names} FROM _rows")
+        names = listed(self._group.primary_key)
+        _execute(self._connection, f"INSERT INTO {_SEEN} ({names}) SELECT {names} FROM given", rows)
 
     def _range(self, incoming: pa.Table, prefix: str) -> str:
         """A condition by which DuckDB skips what lies outside the time keys that come in."""
@@ -224,15 +215,18 @@ def undo(connection: Any, group: FeatureGroup, before: Meta) -> None:
         connection.execute(statement)
 
 
-@contextmanager
-def _registered(connection: Any, name: str, table: pa.Table) -> Iterator[None]:
-    connection.register(name, table)
-    try:
-        yield
-    finally:
-        # Refused in a transaction that failed, whose own error is the one to raise.
-        with suppress(duckdb.Error):
-            connection.unregister(name)
+# DuckDB finds ``given`` among the variables of whoever calls it. A table that is registered by name instead would be
+# held, with all its rows, until the transaction ends.
+
+
+def _asked(connection: Any, query: str, given: pa.Table) -> pa.Table:
+    """The answer to a query, in which ``given`` is this table."""
+    return connection.sql(query).to_arrow_table()
+
+
+def _execute(connection: Any, statement: str, given: pa.Table) -> None:
+    """Execute a statement, in which ``given`` is this table."""
+    connection.execute(statement)
 
 
 def _together(group: FeatureGroup, parts: Sequence[pa.Table]) -> pa.Table:

@@ -41,7 +41,7 @@ class Following:
         try:
             with self._readers.using() as (connection, _):
                 return online.state(connection)
-        except (StoreUnavailable, sqlite3.DatabaseError, TypeError) as exc:
+        except (StoreUnavailable, sqlite3.DatabaseError) as exc:
             logger.debug("no usable online table in %s: %s", self._places.root, exc)
             return None
 

@@ -81,7 +81,11 @@ def create(path: Path, store: str) -> None:
 
 
 def state(connection: sqlite3.Connection) -> State:
-    return State(*connection.execute("SELECT store, seq, epoch, stamp FROM meta").fetchone())
+    """What the file says. StoreUnavailable if it is no online file, or one of another format."""
+    row = connection.execute("SELECT store, seq, epoch, stamp FROM meta WHERE format=?", (FORMAT,)).fetchone()
+    if row is None:
+        raise StoreUnavailable(f"the online table has not format {FORMAT}. Run btcfs store rebuild-online")
+    return State(*row)
 
 
 def stored(connection: sqlite3.Connection) -> list[Stored]:

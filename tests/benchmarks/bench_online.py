@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,8 +9,6 @@ from pathlib import Path
 from statistics import median
 
 import duckdb
-
-sys.path.insert(0, str(Path(__file__).parent))
 from bench_store import GROUP, rows
 
 from btcfs import frames

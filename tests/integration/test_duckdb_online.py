@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from btcfs.definitions import Feature, FeatureGroup, FeatureView
@@ -125,6 +126,21 @@ def test_a_stream_of_small_frames_is_a_bulk_commit(folder: Path) -> None:
         assert len(segments(folder)) == 1
         pd.testing.assert_series_equal(store.read(GROUP)["a"], frame["a"])
         assert_equal_halves(store)
+
+
+def test_a_stream_is_not_held_in_memory(folder: Path) -> None:
+    """While a long stream is written, what it gave before is let go of."""
+    size, held = 40_000, []
+
+    def stream() -> Iterator[pd.DataFrame]:
+        for at in range(20):
+            yield minutes(at * size, size)
+            held.append(pa.total_allocated_bytes())
+
+    with connect(folder) as store:
+        assert store.write(GROUP, stream()).inserted == 20 * size
+    one = minutes(0, size).memory_usage().sum()
+    assert max(held) - held[0] < 6 * one
 
 
 def test_many_keys_at_once(folder: Path) -> None:

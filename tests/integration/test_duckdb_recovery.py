@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,13 @@ def other_store(folder: Path) -> None:
     shutil.copy(table(folder.with_name("other")), table(folder))
 
 
-@pytest.mark.parametrize("damage", [lose_table, lose_pointer, spoil_table, empty_table, other_store])
+def other_format(folder: Path) -> None:
+    with sqlite3.connect(table(folder)) as connection:
+        connection.execute("UPDATE meta SET format = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", [lose_table, lose_pointer, spoil_table, empty_table, other_store, other_format])
 def test_an_unusable_online_table_is_built_anew(
     folder: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
