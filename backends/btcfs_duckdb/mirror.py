@@ -112,7 +112,8 @@ class Mirror:
                 for statement in online.create_table(definition, applied):
                     self._connection.execute(statement)
             self._connection.execute(
-                "INSERT INTO definitions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body=excluded.body",
+                "INSERT INTO definitions VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (kind, name, version) DO UPDATE SET body=excluded.body",
                 (kind, *definition.ref, applied, applied, body),
             )
         self._move(definition)

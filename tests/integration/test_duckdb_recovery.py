@@ -5,14 +5,20 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
+import pandas as pd
 import pytest
 
 from btcfs.definitions import FeatureView
-from btcfs.errors import NotFound
+from btcfs.errors import NotFound, StoreUnavailable
+from btcfs.instants import now
 from btcfs_duckdb import connect
+from btcfs_duckdb.changes import Change
+from btcfs_duckdb.commits import Commit, gathered, undo
+from btcfs_duckdb.mirror import Mirror
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.store import DuckDBStore
 from integration import duckdb_child as child
@@ -159,6 +165,40 @@ def test_an_interrupted_description(folder: Path) -> None:
     with connect(folder) as store:
         assert described in store.definitions()
         assert child.newest(store) == {1.0}
+
+
+class FailingMirror(Mirror):
+    """An online file that fails when all that is left is to commit."""
+
+    def commit(self, seq: int) -> None:
+        raise StoreUnavailable("no room")
+
+
+def test_an_online_commit_that_fails(folder: Path) -> None:
+    """If the online commit fails, the offline one is taken back: rows, history and the record of commits."""
+    with connect(folder) as store:
+        before, between = store.read(GROUP), now()
+        offline = store._offline
+        with (
+            store.exclusive(),
+            offline._turns.writing() as connection,
+            store._readers.lent() as (target, generation),
+        ):
+            mirror = FailingMirror(target, generation.path, store._counter)
+            change = Change(connection, mirror, folder / "offline.duckdb", lambda: None)
+            commit = Commit(connection, GROUP, change.before, streamed=False)
+            for rows in gathered(GROUP, child.commit(2)):
+                commit.insert(commit.add(rows))
+            assert commit.report().updated == 5
+            with pytest.raises(StoreUnavailable, match="no room"):
+                change.commit(partial(undo, connection, GROUP, change.before))
+
+        for as_of in (None, between, now()):
+            pd.testing.assert_frame_equal(store.read(GROUP, as_of=as_of), before)
+        assert child.newest(store) == {1.0}
+        assert store.repairs == {}
+        assert store.write(GROUP, child.commit(2)).changed == 6
+    assert child.state(folder)["log"] == [0.0, 1.0, 2.0]
 
 
 def test_leftovers_are_swept(folder: Path) -> None:
