@@ -104,11 +104,12 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     code = f"""
         import os, sys
         from btcfs.errors import StoreUnavailable
-        from btcfs_duckdb import connect, offline
+        from btcfs_duckdb import connect
+        connect(sys.argv[1]).close()  # loads what another user might not be allowed to read
         if os.getuid() == 0:  # whom permissions do not stop
             os.setegid({NOBODY})
             os.seteuid({NOBODY})
-        for folder in sys.argv[1:]:
+        for folder in sys.argv[2:]:
             try:
                 connect(folder)
             except StoreUnavailable as exc:
@@ -120,7 +121,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
         if os.getuid() == 0 and not parent.stat().st_mode & 0o001:
             parent.chmod(parent.stat().st_mode | 0o011)  # pytest made it for its own user alone
 
-    done = run(code, place, place / "below")
+    done = run(code, tmp_path / "writable", place, place / "below")
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert f"cannot lock the store in {place}" in first
