@@ -21,7 +21,7 @@ _SETTINGS: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     # Written blocks are kept in memory up to this; reads and writes of millions of rows run well within it.
-    "memory_limit": "512MB",
+    "memory_limit": "384MB",
 }
 
 _CREATE = (

@@ -24,42 +24,31 @@ Rows = tuple[datetime, datetime]  # open times, half-open
 class Overlay:
     """Fetched candles laid over the stored ones: all of both, the fetched winning.
 
-    ``changed`` are the positions in ``candles`` of those that were not stored with the same values;
-    ``new`` of them were not stored at all.
+    ``new`` fetched candles were not stored, ``restated`` ones were stored with other values;
+    ``changed_span`` goes, in open time, from the first of both to just after the last, None if
+    there is none.
     """
 
     candles: CandleArrays
-    changed: np.ndarray[Any, np.dtype[np.int64]]
     new: int
-
-    @property
-    def restated(self) -> int:
-        return len(self.changed) - self.new
-
-    @property
-    def changed_span(self) -> Rows | None:
-        """From the first changed candle to just after the last one, in open time; None if none changed."""
-        if not len(self.changed):
-            return None
-        times = self.candles.timestamp[self.changed[[0, -1]]]
-        return from_micros(times[0]), from_micros(times[1] + self.candles.step)
+    restated: int
+    changed_span: Rows | None
 
 
 def overlay(stored: CandleArrays, fetched: CandleArrays) -> Overlay:
-    """Lay fetched candles over stored ones; values are equal if their bits are."""
+    """Lay fetched candles, at least one, over stored ones; values are equal if their bits are."""
     if not len(stored):
-        return Overlay(fetched, np.arange(len(fetched)), len(fetched))
+        return Overlay(fetched, len(fetched), 0, _span(fetched))
     times = np.concatenate((stored.timestamp, fetched.timestamp))
     order = np.argsort(times, kind="stable")  # of equal times, the fetched one comes last
     ordered = times[order]
-    last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered)))
-    kept = order[last]
+    kept = order[np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered)))]
     merged = (np.concatenate(pair)[kept] for pair in zip(stored.columns, fetched.columns, strict=True))
     candles = CandleArrays(*merged, step=fetched.step)
-    differs = _differs(stored, fetched)
-    positions = np.searchsorted(candles.timestamp, fetched.timestamp[differs])
-    new = int(np.isin(fetched.timestamp, stored.timestamp, invert=True, assume_unique=True).sum())
-    return Overlay(candles, positions.astype(np.int64), new)
+    changed = fetched.timestamp[_differs(stored, fetched)]
+    new = int(np.isin(changed, stored.timestamp, invert=True, assume_unique=True).sum())
+    span = (from_micros(changed[0]), from_micros(changed[-1] + fetched.step)) if len(changed) else None
+    return Overlay(candles, new, len(changed) - new, span)
 
 
 @attrs.frozen

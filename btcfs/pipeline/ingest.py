@@ -37,8 +37,7 @@ from btcfs.plugins import Plugins, installed_plugins
 from btcfs.sources import CandleRequest, Source
 from btcfs.store import FeatureStore
 
-BATCH_ROWS = 100
-MOST_BATCHES = 100
+LEAST_BATCH, MOST_BATCH = 100, 65_536  # rows sent at a time; in between, a twentieth of all
 CANDLE_ROWS = 262_144  # candles sent at a time
 OVERLAP = 48  # candles that a daily run fetches again, to notice what the exchange restated
 
@@ -217,7 +216,7 @@ class Ingest:
             raise InsufficientHistory(
                 self.plan.lookback + 1, len(history), f"the features of {self.feature_group.title}"
             )
-        size = self.batch_size or max(BATCH_ROWS, -(-rows // MOST_BATCHES))
+        size = self.batch_size or min(max(LEAST_BATCH, rows // 20), MOST_BATCH)
         self.notify(Notice(2, "start", "Engineering features"))
         self.notify(Notice(2, "done", f"{len(self.plan.features)} features", detail=self.plan.feature_names))
         frames = self._announced(self._feature_frames(history, ranges, size), rows, size)

@@ -17,7 +17,7 @@ from btcfs.pipeline.histogram import Histogram
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-SAMPLE_ROWS = 250_000
+SAMPLE_ROWS = 100_000
 BLOCK_ROWS = 16_384  # so that a block of some fifty columns stays in the processor's cache
 
 _NUMBERS = ("mean", "std", "min", "max", *(f"q{round(q * 100):02d}" for q in QUANTILES))

@@ -71,7 +71,7 @@ def bulk_commit(scale: float) -> list[tuple[str, float, str]]:
         bare.append(_clocked(lambda: _bare_insert(frame)))
         with tempfile.TemporaryDirectory() as folder, connect("duckdb", path=folder) as store:
             store.apply(group)
-            ours.append(_clocked(lambda store=store: commit(store, group, batches([frame], 10_000), plugins)))
+            ours.append(_clocked(lambda store=store: commit(store, group, batches([frame], len(frame) // 20), plugins)))
     print(f"bulk commit: ours {median(ours):.2f} s, bare {median(bare):.2f} s")
     return [("bulk commit with online and statistics / bare DuckDB insert", median(ours) / median(bare), "<= 3")]
 
@@ -122,7 +122,7 @@ def _rows(features: tuple[str, ...], count: int) -> pd.DataFrame:
 
 
 def _bare_insert(frame: pd.DataFrame) -> None:
-    table = pa.Table.from_pandas(frame, preserve_index=False)  # noqa: F841 - DuckDB finds it by its name
+    rows = pa.Table.from_pandas(frame, preserve_index=False)
     with tempfile.TemporaryDirectory() as folder:
         connection = duckdb.connect(f"{folder}/bare.duckdb")
         columns = ", ".join(f'"{name}" DOUBLE' for name in frame.columns[3:])
@@ -130,7 +130,8 @@ def _bare_insert(frame: pd.DataFrame) -> None:
             f"CREATE TABLE bare (symbol VARCHAR, timestamp TIMESTAMPTZ, event_time TIMESTAMPTZ, {columns}, "
             f"PRIMARY KEY (symbol, timestamp))"
         )
-        connection.execute("INSERT INTO bare SELECT * FROM table")
+        connection.register("rows", rows)
+        connection.execute("INSERT INTO bare SELECT * FROM rows")
         connection.close()
 
 
