@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,12 +56,24 @@ def translated(path: Path) -> Iterator[None]:
 def opened(path: Path, *, read_only: bool) -> Iterator[Any]:
     """A connection for the length of a with block; the file is open no longer than that."""
     with translated(path):
-        connection = duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
+        connection = _connected(path, read_only=read_only)
     try:
         yield connection
     finally:
         with translated(path):
             connection.close()
+
+
+def _connected(path: Path, *, read_only: bool, patience: float = 5.0) -> Any:
+    # DuckDB before 2.0 refuses a file that another thread of this process is just closing; it is over in a moment.
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
+        except duckdb.BinderException as exc:
+            if "Unique file handle conflict" not in str(exc) or time.monotonic() > until:
+                raise
+        time.sleep(0.005)
 
 
 def create(path: Path) -> None:

@@ -86,7 +86,8 @@ def _write(folder: Path, number: int) -> None:
 
 def test_concurrent_trainings_lose_no_trial(tmp_path: Path) -> None:
     """Trials of four processes all stand in the ledger, each on a line of its own."""
-    context = multiprocessing.get_context("spawn")
+    # A spawned process would have to import this module, whose name differs between releases of pytest.
+    context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_write, args=(tmp_path, number)) for number in range(4)]
     for process in processes:
         process.start()
