@@ -25,6 +25,17 @@ class NarrowStore(memory.MemoryStore):
     def delete(self, *args: Any, **options: Any) -> None:
         raise Unsupported("this store cannot delete")
 
+    def write(self, group: Any, rows: Any, *, commit: Any = None) -> Any:
+        if commit is not None:
+            raise Unsupported("this store has no history")
+        return super().write(group, rows)
+
+    def commits(self, *args: Any, **options: Any) -> Any:
+        raise Unsupported("this store has no history")
+
+    def changes(self, *args: Any, **options: Any) -> Any:
+        raise Unsupported("this store has no history")
+
     def get_online_features(self, *args: Any, **options: Any) -> Any:
         raise Unsupported("this store serves no vectors")
 
