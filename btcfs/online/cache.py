@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -77,33 +78,33 @@ class VectorCache:
         return self._shared_read(key, token)
 
     def _shared_read(self, key: Key, token: Hashable) -> tuple[KnownVector, bool]:
-        assert self._probe is not None
         with self._lock:
-            turn = self._reading.setdefault(key, Lock())
-        waited = not turn.acquire(blocking=False)
+            turn = self._reading.get(key)
+            if turn is None:
+                mine = self._reading[key] = Lock()
+                mine.acquire()
+        if turn is not None:
+            with turn:  # another thread reads this key; what it found is asked for again, or read if it found nothing
+                pass
+            return self.get(*key)
+        known = None
         try:
-            if waited:
-                turn.acquire()
-                token = self._probe(self._groups)
-            entry = self._entries.get(key)
-            if entry is not None and entry.token == token:
-                self.hits += 1
-                return entry.known, True
-            # The token is older than the read: should a commit fall in between, the entry is only thought too old.
             known = self._read(*key)
-            self._keep(key, _Entry(token, known))
-            return known, False
         finally:
-            turn.release()
             with self._lock:
-                self._reading.pop(key, None)
+                del self._reading[key]
+                if known is not None:
+                    # The token is older than the read: should a commit fall in between, the entry is only thought too old.
+                    self._keep(key, _Entry(token, known))
+            mine.release()
+        return known, False
 
     def _keep(self, key: Key, entry: _Entry) -> None:
-        with self._lock:
-            self._entries.pop(key, None)
-            self._entries[key] = entry
-            while len(self._entries) > self._capacity:
-                del self._entries[next(iter(self._entries))]
+        entries = self._entries
+        entries.pop(key, None)
+        entries[key] = entry
+        if len(entries) > self._capacity:
+            del entries[next(iter(entries))]
 
     def _read(self, symbol: str, time: int | None) -> KnownVector:
         self.misses += 1
@@ -117,8 +118,8 @@ class VectorCache:
 def known_vector(vector: FeatureVector, view: FeatureView) -> KnownVector:
     """The vector with its times in microseconds and the names of its missing values."""
     names: tuple[str, ...] = ()
-    total = vector.values.sum()
-    if total != total:  # NaN somewhere; cheaper than a mask for each vector read
-        names = tuple(name for name, value in zip(view.features, vector.values, strict=True) if value != value)
-    vector.values.flags.writeable = False
+    values = vector.values
+    if not isfinite(values.dot(values)):  # so only if one is NaN, or huge; cheaper than a mask for each vector read
+        names = tuple(name for name, value in zip(view.features, values, strict=True) if value != value)
+    values.flags.writeable = False
     return KnownVector(vector, to_micros(vector.key[TIME_KEY]), to_micros(vector.event_time), names)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+from starlette.routing import get_route_path
 
 from btcfs.errors import BtcfsError
 from btcfs.serving.bodies import decode_request, encode
@@ -13,7 +16,7 @@ from btcfs.serving.problems import encoded, headers_of, problem_of
 from btcfs.serving.service import Service
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from btcfs.online.features import Features
     from btcfs.serving.active import ActiveModel
@@ -24,22 +27,25 @@ class PredictEndpoint:
 
     def __init__(self, service: Service, route: str) -> None:
         self._service = service
-        self._route = route
         self._options = service.options
         self._count = service.counters
+        self._answered = (route, 200)
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         try:
             body = await read_body(scope, receive, self._options.most_bytes, self._options.body_seconds)
-            status, content, headers = 200, await self._predicted(body, began), None
+            content = await self._predicted(body, began)
         except ClientGone:
             return
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered as a problem document and logged
             problem = problem_of(exc)
-            status, content, headers = problem.status, encoded(problem), headers_of(problem)
-        self._count.responses[self._route, status] += 1
-        await (send_answer(send, status, content) if headers is None else send_answer(send, status, content, headers))
+            self._count.responses[self._route, problem.status] += 1
+            await send_answer(send, problem.status, encoded(problem), headers_of(problem))
+            return
+        self._count.responses[self._answered] += 1
+        await send_answer(send, 200, content)
 
     async def _predicted(self, body: bytes, began: float) -> bytes:
         service = self._service
@@ -47,7 +53,13 @@ class PredictEndpoint:
             await service.in_thread(service.start)
         model = service.model
         question = asked(decode_request(body), model, self._options.symbol)
-        features = await found(service, question, model)
+        try:
+            # Awaiting a coroutine costs more than a vector from the cache.
+            features = stored(question, model) if model.features.cache.caching else None
+        except BtcfsError as exc:
+            features = await service.in_thread(computation(question, model, exc))
+        if features is None:
+            features = await found(service, question, model)
         response, logged = answer(question, model, features, began, service.identifiers.next())
         self._count.predicted(features.source, response.latency_ms)
         if features.fallback_reason is not None:
@@ -65,3 +77,22 @@ async def found(service: Service, question: Question, model: ActiveModel) -> Fea
         return await service.in_thread(stored, question, model)
     except BtcfsError as exc:
         return await service.in_thread(computation(question, model, exc))
+
+
+class Shortcut:
+    """Middleware that gives ``POST`` of these paths to their endpoints, which spares them the table of routes.
+
+    It has to be the innermost one, so that what an app adds around its routes is around these too.
+    """
+
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, ASGIApp]) -> None:
+        self._app = app
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = get_route_path(scope) if scope.get("root_path") else scope["path"]
+            endpoint = self._endpoints.get(path)
+            if endpoint is not None:
+                return await endpoint(scope, receive, send)
+        return await self._app(scope, receive, send)

@@ -23,7 +23,7 @@ from btcfs.serving.bodies import (
     candle_of,
     checked_instant,
 )
-from btcfs.serving.prediction_log import Logged
+from btcfs.serving.prediction_rows import Logged
 
 
 @attrs.frozen
