@@ -35,6 +35,8 @@ class Table:
     exact: str
     newest: str
     among: str
+    between: str
+    several: str
     step: int
     segments: Mapping[str, tuple[list[int], list[Segment]]]
 
@@ -75,6 +77,7 @@ class Part:
     width: int
     sources: Any
     targets: Any
+    identity: bool  # the sources are all the numbers in their order
 
 
 @attrs.frozen(eq=False)
@@ -170,6 +173,7 @@ def _part(
         len(held),
         sources,
         targets,
+        bool(np.array_equal(sources, np.arange(len(held)))),
     )
 
 
@@ -190,7 +194,13 @@ def _table(
         opened.append(generation.segment(file, count, width))
     step = 0 if group.step is None else group.step // timedelta(microseconds=1)
     among = f"SELECT 1 FROM {online.table(applied)} WHERE entity=? AND ts BETWEEN ? AND ? LIMIT 1"
-    return Table(group, f"{select} AND ts=?", newest, among, step, segments)
+    between = f"{select} AND ts BETWEEN ? AND ?"
+    # CROSS JOIN keeps SQLite from going through the whole table for each time.
+    several = (
+        f"SELECT t.ts, t.event_time, t.payload FROM json_each(?) k CROSS JOIN {online.table(applied)} t "
+        f"WHERE t.entity=? AND t.ts=k.value"
+    )
+    return Table(group, f"{select} AND ts=?", newest, among, between, several, step, segments)
 
 
 def _checked(group: FeatureGroup, found: Found | None) -> Found | None:
