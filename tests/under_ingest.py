@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 
+from btcfs.definitions import Label
 from btcfs.store import FeatureStore
 from served import inference_view
 
@@ -58,7 +60,17 @@ class Commit:
 @contextmanager
 def serving(store: Path, models: Path) -> Iterator[int]:
     """``btcfs serve`` over the store, on the port given."""
-    command = [sys.executable, "-c", "from btcfs.cli import main; main()", "serve", "--port", "0", "--models", str(models), "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from btcfs.cli import main; main()",
+        "serve",
+        "--port",
+        "0",
+        "--models",
+        str(models),
+        "--json",
+    ]
     environment = {**os.environ, "BTCFS_BACKEND": "duckdb", "BTCFS_DUCKDB_PATH": str(store)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -151,6 +163,43 @@ def outputs(bundle: Any, store: FeatureStore, commits: int) -> dict[tuple[float,
         (bundle.classification.predict(values), bundle.regression.predict(values)): number
         for number, values in vectors.items()
     }
+
+
+def resting(answer: Answer, expected: dict[tuple[float, float], int], before: dict[str, float]) -> int:
+    """The commit whose vector an answer shows or was predicted from."""
+    content = answer.content
+    if "features" in content:
+        values = content["features"]
+        if values == before:
+            return 0
+        assert len(set(values.values())) == 1, f"a vector of two commits: {values}"
+        return int(next(iter(values.values())))
+    output = (content["classification"]["probability"], content["regression"]["price_change_pct"])
+    assert output in expected, f"a prediction from a vector that never was: {output}"
+    return expected[output]
+
+
+def saved(store: Any, folder: Path) -> Any:
+    """An active bundle in that folder, of linear models whose output tells vectors apart."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from btcfs.training.bundle import save_bundle
+    from btcfs.training.registry import Registry
+
+    random = np.random.default_rng(0)
+    view = inference_view(store)
+    rows = random.standard_normal((300, len(view.features))) * 30
+    estimators = {
+        "classification": make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, random.random(300) > 0.5),
+        "regression": make_pipeline(StandardScaler(), Ridge()).fit(rows, random.standard_normal(300)),
+    }
+    bundle = save_bundle(
+        folder, estimators=estimators, view=view, label=Label(), parity_rows=rows, metadata={}, metrics={}
+    )
+    Registry(folder).activate(bundle.version, checks=[], force_reason="a test")
+    return bundle
 
 
 def _until_ready(port: int, process: subprocess.Popen[str]) -> None:

@@ -110,13 +110,15 @@ class Plan:
         values = unpack(row[2], first.width)[first.sources]
         if len(self.parts) > 1:
             values, known = self._joined(connection, entity, values, _EVER if time is None else known, known)
-        event_time = from_micros(known)
+        candle = from_micros(row[0])
+        # The sum costs a fifth of making a datetime from a number.
+        step = self.leading.step
+        event_time = candle + step if step is not None and known - row[0] == first.table.step else from_micros(known)
         if len(self.columns) == 2 and len(entity) == 1:  # by far the most, and faster than the general way
-            candle = from_micros(row[0])
             full = {name: candle if name == TIME_KEY else entity[0] for name in self.columns}
         else:
             named = dict(zip(self.entity, entity, strict=True))
-            full = {name: from_micros(row[0]) if name == TIME_KEY else named[name] for name in self.columns}
+            full = {name: candle if name == TIME_KEY else named[name] for name in self.columns}
         return FeatureVector(values, event_time, source, self.fingerprint, full)
 
     def _joined(

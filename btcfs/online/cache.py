@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CAPACITY = 10_000
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class KnownVector:
     """A stored vector and what a request asks of it: times in microseconds, and whether a value is missing."""
 
@@ -30,7 +30,7 @@ class KnownVector:
     missing: tuple[str, ...]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class _Entry:
     token: Hashable
     known: KnownVector
@@ -112,14 +112,15 @@ class VectorCache:
         if time is not None:
             key[TIME_KEY] = from_micros(time)
         [vector] = self._store.get_online_features(self.view, [key])
-        return known_vector(vector, self.view)
+        return known_vector(vector, self.view, time)
 
 
-def known_vector(vector: FeatureVector, view: FeatureView) -> KnownVector:
-    """The vector with its times in microseconds and the names of its missing values."""
+def known_vector(vector: FeatureVector, view: FeatureView, time: int | None = None) -> KnownVector:
+    """The vector with its times in microseconds (``time`` is its candle's, if known) and the names of its missing values."""
     names: tuple[str, ...] = ()
     values = vector.values
     if not isfinite(values.dot(values)):  # so only if one is NaN, or huge; cheaper than a mask for each vector read
         names = tuple(name for name, value in zip(view.features, values, strict=True) if value != value)
     values.flags.writeable = False
-    return KnownVector(vector, to_micros(vector.key[TIME_KEY]), to_micros(vector.event_time), names)
+    timestamp = to_micros(vector.key[TIME_KEY]) if time is None else time
+    return KnownVector(vector, timestamp, to_micros(vector.event_time), names)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from starlette.routing import get_route_path
-
 from btcfs.errors import BtcfsError
 from btcfs.serving.bodies import decode_request, encode
 from btcfs.serving.exchange import ClientGone, read_body, send_answer
@@ -53,13 +51,7 @@ class PredictEndpoint:
             await service.in_thread(service.start)
         model = service.model
         question = asked(decode_request(body), model, self._options.symbol)
-        try:
-            # Awaiting a coroutine costs more than a vector from the cache.
-            features = stored(question, model) if model.features.cache.caching else None
-        except BtcfsError as exc:
-            features = await service.in_thread(computation(question, model, exc))
-        if features is None:
-            features = await found(service, question, model)
+        features = await found(service, question, model)
         response, logged = answer(question, model, features, began, service.identifiers.next())
         self._count.predicted(features.source, response.latency_ms)
         if features.fallback_reason is not None:
@@ -91,7 +83,9 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            path = get_route_path(scope) if scope.get("root_path") else scope["path"]
+            path, mounted_at = scope["path"], scope.get("root_path", "")
+            if mounted_at and path.startswith(mounted_at):
+                path = path[len(mounted_at) :]
             endpoint = self._endpoints.get(path)
             if endpoint is not None:
                 return await endpoint(scope, receive, send)

@@ -12,7 +12,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable
+from btcfs.errors import SchemaError, StoreBusy
 from btcfs.store import FeatureStore
 
 FRAME = struct.Struct("<IQ")  # rows and bytes of the batch that follows
@@ -53,7 +53,8 @@ class LogProcess:
             if not start or self._elsewhere is None or not self._begun():
                 return False
             process = self._process
-        assert process is not None and process.stdin is not None
+        assert process is not None
+        assert process.stdin is not None
         try:
             process.stdin.write(FRAME.pack(rows, len(batch)))
             process.stdin.write(batch)
@@ -79,7 +80,8 @@ class LogProcess:
             process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.close()  # its sign to go
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import IO, Any
 
@@ -15,6 +16,8 @@ from btcfs.serving.prediction_rows import written
 def main() -> int:
     """0 when the input ends, which is the sign to go."""
     batches, answers = sys.stdin.buffer, sys.stdout.buffer
+    if hasattr(os, "nice"):
+        os.nice(10)  # requests go first; what is logged can wait for a processor
     given = json.loads(batches.readline())
     with connect(given["backend"], **given["options"]) as store:
         _say(answers, {"ready": True})

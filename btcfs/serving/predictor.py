@@ -26,7 +26,7 @@ from btcfs.serving.bodies import (
 from btcfs.serving.prediction_rows import Logged
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each request, and faster without slots
 class Question:
     """A checked request: which market, at what time (microseconds, None for the newest), from which candle if any."""
 

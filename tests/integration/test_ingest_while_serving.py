@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from btcfs.connection import connect
-from btcfs.definitions import Label
 from btcfs.serving import PREDICTIONS
 from served import filled, inference_view, market
-from under_ingest import Answer, asked_while_committing, outputs, serving, until_seen, untimely
+from under_ingest import asked_while_committing, outputs, resting, saved, serving, until_seen, untimely
 
 pytest.importorskip("uvicorn", reason="uvicorn is in the extra 'serve'")
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
@@ -46,40 +44,3 @@ def test_a_commit_is_seen_whole_and_at_once_under_load(tmp_path: Path, frame_sou
     predicted = {a.content["prediction_id"] for a in answers if "prediction_id" in a.content}
     with connect("duckdb", path=tmp_path / "store") as store:
         assert predicted == set(store.read(PREDICTIONS, columns=["prediction_id"])["prediction_id"])
-
-
-def resting(answer: Answer, expected: dict[tuple[float, float], int], before: dict[str, float]) -> int:
-    """The commit whose vector an answer shows or was predicted from."""
-    content = answer.content
-    if "features" in content:
-        values = content["features"]
-        if values == before:
-            return 0
-        assert len(set(values.values())) == 1, f"a vector of two commits: {values}"
-        return int(next(iter(values.values())))
-    output = (content["classification"]["probability"], content["regression"]["price_change_pct"])
-    assert output in expected, f"a prediction from a vector that never was: {output}"
-    return expected[output]
-
-
-def saved(store: Any, folder: Path) -> Any:
-    """An active bundle of linear models whose output tells vectors apart."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from btcfs.training.bundle import save_bundle
-    from btcfs.training.registry import Registry
-
-    random = np.random.default_rng(0)
-    view = inference_view(store)
-    rows = random.standard_normal((300, len(view.features))) * 30
-    estimators = {
-        "classification": make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, random.random(300) > 0.5),
-        "regression": make_pipeline(StandardScaler(), Ridge()).fit(rows, random.standard_normal(300)),
-    }
-    bundle = save_bundle(
-        folder, estimators=estimators, view=view, label=Label(), parity_rows=rows, metadata={}, metrics={}
-    )
-    Registry(folder).activate(bundle.version, checks=[], force_reason="a test")
-    return bundle
