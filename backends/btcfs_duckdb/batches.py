@@ -57,7 +57,7 @@ def _together(
         return None
     numbers = rows[:, : 8 * part.width].copy().view(FLOAT)
     values: Floats = numbers if part.identity else numbers[:, part.sources]
-    step = plan.leading.step
+    step = plan.step
     known = [from_micros(held[t][0]) for t in times] if step is None else [instant + step for instant in instants]
     # No loop in Python: each of its turns would take as long as the rest of a vector.
     return list(map(FeatureVector, values, known, repeat(source), repeat(plan.fingerprint), map(dict, keys)))

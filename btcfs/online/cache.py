@@ -30,12 +30,6 @@ class KnownVector:
     missing: tuple[str, ...]
 
 
-@attrs.frozen(eq=False, slots=False)
-class _Entry:
-    token: Hashable
-    known: KnownVector
-
-
 class VectorCache:
     """The stored vectors of one view, each read once per state of its groups.
 
@@ -53,7 +47,7 @@ class VectorCache:
         self._groups = tuple(view.groups)
         self._probe = change_probe(store)
         self._capacity = capacity
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, tuple[Hashable, KnownVector]] = {}  # with the state each was read in
         self._reading: dict[Key, Lock] = {}
         self._lock = Lock()
 
@@ -72,39 +66,39 @@ class VectorCache:
         key = (symbol, time)
         token = self._probe(self._groups)
         entry = self._entries.get(key)
-        if entry is not None and entry.token == token:
+        if entry is not None and entry[0] == token:
             self.hits += 1
-            return entry.known, True
+            return entry[1], True
         return self._shared_read(key, token)
 
     def _shared_read(self, key: Key, token: Hashable) -> tuple[KnownVector, bool]:
-        with self._lock:
-            turn = self._reading.get(key)
-            if turn is None:
-                mine = self._reading[key] = Lock()
-                mine.acquire()
-        if turn is not None:
+        mine = Lock()
+        mine.acquire()
+        turn = self._reading.setdefault(key, mine)
+        if turn is not mine:
             with turn:  # another thread reads this key; what it found is asked for again, or read if it found nothing
                 pass
             return self.get(*key)
-        known = None
         try:
+            entry = self._entries.get(key)
+            if entry is not None and entry[0] == token:  # another thread has come and gone since it was looked for
+                self.hits += 1
+                return entry[1], True
             known = self._read(*key)
+            # The token is older than the read: should a commit fall in between, the entry is only thought too old.
+            self._keep(key, token, known)
         finally:
-            with self._lock:
-                del self._reading[key]
-                if known is not None:
-                    # The token is older than the read: should a commit fall in between, the entry is only thought too old.
-                    self._keep(key, _Entry(token, known))
+            del self._reading[key]
             mine.release()
         return known, False
 
-    def _keep(self, key: Key, entry: _Entry) -> None:
+    def _keep(self, key: Key, token: Hashable, known: KnownVector) -> None:
         entries = self._entries
-        entries.pop(key, None)
-        entries[key] = entry
-        if len(entries) > self._capacity:
-            del entries[next(iter(entries))]
+        with self._lock:
+            entries.pop(key, None)
+            entries[key] = token, known
+            if len(entries) > self._capacity:
+                del entries[next(iter(entries))]
 
     def _read(self, symbol: str, time: int | None) -> KnownVector:
         self.misses += 1
