@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import repeat
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from btcfs.definitions import TIME_KEY
-from btcfs.instants import EPOCH
+from btcfs.instants import EPOCH, from_micros
 from btcfs.store import FeatureVector
-from btcfs_duckdb.payload import FLOAT, WHOLE, Floats, Integers, row_size
+from btcfs_duckdb.payload import FLOAT, WHOLE, Floats, row_size
 from btcfs_duckdb.plans import Plan, Table
 from btcfs_duckdb.segments import Segment
 
 # Fewer keys are not worth the arrays.
 MANY = 8
 _MICROSECOND = timedelta(microseconds=1)
+_Held = dict[int, tuple[int, bytes]]
 
 
 def vectors(
@@ -30,86 +33,120 @@ def vectors(
     source: str,
 ) -> list[FeatureVector]:
     """One vector per key, in order. Errors are those of ``get_online_features``."""
-    found = _all_in_segments(plan, connection, keys) if len(keys) >= MANY else None
-    if found is None:
-        return [plan.vector(connection, key, defaults, source) for key in keys]
-    entity, values = found
-    name, step, fingerprint = plan.entity[0], plan.leading.step, plan.fingerprint
-    assert step is not None
-    times = [key[TIME_KEY] for key in keys]
-    named = [{name: entity, TIME_KEY: time} for time in times]
-    return [
-        FeatureVector(row, time + step, source, fingerprint, key)
-        for row, time, key in zip(values, times, named, strict=True)
-    ]
+    found = _together(plan, connection, keys, source) if len(keys) >= MANY else None
+    return found if found is not None else [plan.vector(connection, key, defaults, source) for key in keys]
 
 
-def _all_in_segments(
-    plan: Plan, connection: sqlite3.Connection, keys: Sequence[Mapping[str, Any]]
-) -> tuple[str, Floats] | None:
-    """The entity that all keys name and a row of numbers for each, None unless each is in a segment and in no table."""
+def _together(
+    plan: Plan, connection: sqlite3.Connection, keys: Sequence[Mapping[str, Any]], source: str
+) -> list[FeatureVector] | None:
+    """The vectors of keys of one entity with a time each. None for other keys, and if a row is missing or damaged:
+    then it is found out one by one which."""
+    name = plan.entity[0] if len(plan.entity) == 1 else None
+    if not plan.single or name is None or plan.columns != (name, TIME_KEY):
+        return None
+    instants = _instants(name, keys)
+    if instants is None:
+        return None
+    entity: str = keys[0][name]
     part = plan.parts[0]
-    if not plan.single or len(plan.entity) != 1 or plan.columns != (plan.entity[0], TIME_KEY):
+    times = [(instant - EPOCH) // _MICROSECOND for instant in instants]
+    held = _in_table(part.table, connection, entity, times)
+    rows = _rows(part.table, entity, times, held, row_size(part.width))
+    if rows is None or not _whole(rows, times, part.table.step, held):
         return None
-    entity = keys[0].get(plan.entity[0])
-    times = _times(plan.entity[0], entity, keys)
-    if (
-        times is None
-        or not isinstance(entity, str)
-        or entity not in part.table.segments
-        or _in_table(part.table, connection, entity, times)
-    ):
-        return None
-    rows = _rows(part.table, entity, times, part.width)
-    if rows is None:
-        return None
-    body = 8 * part.width
-    numbers = np.ascontiguousarray(rows[:, :body]).view(FLOAT)
-    return entity, numbers[:, part.sources]
+    numbers = rows[:, : 8 * part.width].copy().view(FLOAT)
+    values: Floats = numbers if part.identity else numbers[:, part.sources]
+    step = plan.step
+    known = [from_micros(held[t][0]) for t in times] if step is None else [instant + step for instant in instants]
+    # No loop in Python: each of its turns would take as long as the rest of a vector.
+    return list(map(FeatureVector, values, known, repeat(source), repeat(plan.fingerprint), map(dict, keys)))
 
 
-def _times(name: str, entity: Any, keys: Sequence[Mapping[str, Any]]) -> Integers | None:
-    """The time keys in microseconds, None unless each key has this entity, a UTC datetime and nothing else."""
-    if type(entity) is not str:
+def _instants(name: str, keys: Sequence[Mapping[str, Any]]) -> list[datetime] | None:
+    """The time keys, None unless each key has the same entity, a UTC datetime and nothing else."""
+    try:
+        instants = [key[TIME_KEY] for key in keys]
+        entities = {key[name] for key in keys}
+        zones = {instant.tzinfo for instant in instants}
+    except (KeyError, TypeError, AttributeError):
         return None
-    times = []
-    for key in keys:
-        time = key.get(TIME_KEY)
-        if len(key) != 2 or type(time) is not datetime or time.tzinfo is not timezone.utc or key.get(name) != entity:
+    if len(entities) != 1 or type(keys[0][name]) is not str or set(map(len, keys)) != {2}:
+        return None
+    if set(map(type, instants)) != {datetime}:
+        return None
+    return instants if zones == {timezone.utc} else None
+
+
+def _in_table(table: Table, connection: sqlite3.Connection, entity: str, times: list[int]) -> _Held:
+    """Event time and bytes, by time, of the rows that the table has among these; they go before the segments'."""
+    low, high = min(times), max(times)
+    if connection.execute(table.among, (entity, low, high)).fetchone() is None:
+        return {}
+    if table.step and (high - low) // table.step < 2 * len(times):
+        found = connection.execute(table.between, (entity, low, high))
+    else:
+        found = connection.execute(table.several, (json.dumps(times), entity))
+    return {time: (event_time, payload) for time, event_time, payload in found.fetchall()}
+
+
+def _rows(table: Table, entity: str, times: list[int], held: _Held, size: int) -> Any:
+    """The bytes of each row as an array of shape (times, size), None if one is missing."""
+    if not held:
+        return _of_segments(table, entity, np.array(times), size)
+    missing = [time for time in times if time not in held]
+    if not missing:
+        content = b"".join([held[time][1] for time in times])
+        if len(content) != len(times) * size:
             return None
-        times.append((time - EPOCH) // _MICROSECOND)
-    return np.array(times, dtype="int64")
-
-
-def _in_table(table: Table, connection: sqlite3.Connection, entity: str, times: Integers) -> bool:
-    """Whether a row of the table, which goes before the segments, may have one of these times."""
-    found = connection.execute(table.among, (entity, int(times.min()), int(times.max()))).fetchone()
-    return found is not None
-
-
-def _rows(table: Table, entity: str, times: Integers, width: int) -> Any:
-    """The bytes of each row, checked; None if one is missing or damaged, which is then found out one by one."""
-    firsts, segments = table.segments[entity]
-    places = np.searchsorted(np.array(firsts), times, side="right") - 1
-    size = row_size(width)
+        return np.frombuffer(content, "u1").reshape(len(times), size)
+    others = _of_segments(table, entity, np.array(missing), size)
+    if others is None:
+        return None
+    of_table = [time in held for time in times]
+    content = b"".join([held[time][1] for time in times if time in held])
+    if len(content) != (len(times) - len(missing)) * size:
+        return None
     rows = np.empty((len(times), size), dtype="u1")
-    for place in set(places.tolist()):
-        chosen = places == place
-        if place < 0 or not _filled(rows, chosen, segments[place], times[chosen]):
-            return None
-    data = memoryview(rows).cast("B")  # type: ignore[arg-type]
-    seeds = ((times ^ (times + table.step)) & 0xFFFFFFFF).tolist()
-    for at, seed in zip(range(0, len(data), size), seeds, strict=True):
-        if crc32(data[at : at + size], seed) != WHOLE:
-            return None
+    rows[of_table] = np.frombuffer(content, "u1").reshape(-1, size)
+    rows[np.logical_not(of_table)] = others
     return rows
 
 
-def _filled(rows: Any, chosen: Any, segment: Segment, times: Integers) -> bool:
+def _of_segments(table: Table, entity: str, times: Any, size: int) -> Any:
+    if entity not in table.segments:
+        return None
+    firsts, segments = table.segments[entity]
+    places = np.searchsorted(np.array(firsts), times, side="right") - 1
+    distinct = set(places.tolist())
+    if -1 in distinct:
+        return None
+    if len(distinct) == 1:
+        return _of_segment(segments[distinct.pop()], times, table.step)
+    rows = np.empty((len(times), size), dtype="u1")
+    for place in distinct:
+        chosen = places == place
+        found = _of_segment(segments[place], times[chosen], table.step)
+        if found is None:
+            return None
+        rows[chosen] = found
+    return rows
+
+
+def _of_segment(segment: Segment, times: Any, step: int) -> Any:
     known, content = segment.arrays()
-    indices = np.searchsorted(known, times)
-    indices[indices == len(known)] = 0
-    if not np.array_equal(known[indices], times):
-        return False
-    rows[chosen] = content[indices]
-    return True
+    # Where no candle is missing a row's place follows from its time; where one is, it is looked for.
+    indices = (times - known[0]) // step
+    if indices.max() >= len(known) or not (known[indices] == times).all():
+        indices = known.searchsorted(times)
+        if indices.max() == len(known) or not (known[indices] == times).all():
+            return None
+    return content[indices]
+
+
+def _whole(rows: Any, times: list[int], step: int, held: _Held) -> bool:
+    """Whether each row has the bytes that were packed for its times."""
+    at = np.array(times)
+    known = np.array([held[time][0] if time in held else time + step for time in times]) if held else at + step
+    seeds = ((at ^ known) & 0xFFFFFFFF).tolist()
+    return set(map(crc32, rows.view(f"V{rows.shape[1]}")[:, 0].tolist(), seeds)) == {WHOLE}

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from zlib import crc32
 
 import attrs
 import numpy as np
@@ -15,15 +16,16 @@ from btcfs import catalogue
 from btcfs.catalogue import ResolvedView
 from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView
 from btcfs.errors import StoreUnavailable
-from btcfs.instants import from_micros, to_micros
+from btcfs.instants import EPOCH, from_micros, to_micros
 from btcfs.keys import no_such_key, resolve_key
 from btcfs.store import FeatureVector
 from btcfs_duckdb import online
-from btcfs_duckdb.payload import entity_text, unpack, whole
+from btcfs_duckdb.payload import WHOLE, entity_text, unpack
 from btcfs_duckdb.readers import Generation
 from btcfs_duckdb.segments import Segment
 
 _EVER = 2**63 - 1
+_MICROSECOND = timedelta(microseconds=1)
 Found = tuple[int, int, bytes]
 
 
@@ -35,6 +37,8 @@ class Table:
     exact: str
     newest: str
     among: str
+    between: str
+    several: str
     step: int
     segments: Mapping[str, tuple[list[int], list[Segment]]]
 
@@ -75,6 +79,7 @@ class Part:
     width: int
     sources: Any
     targets: Any
+    identity: bool  # the sources are all the numbers in their order
 
 
 @attrs.frozen(eq=False)
@@ -88,6 +93,13 @@ class Plan:
     entity: tuple[str, ...]
     columns: tuple[str, ...]
     parts: tuple[Part, ...]
+    plain: bool = attrs.field(init=False)  # one group, keyed by one text and the candle's time
+    step: timedelta | None = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        plain = self.single and len(self.entity) == 1 and set(self.columns) == {self.entity[0], TIME_KEY}
+        object.__setattr__(self, "plain", plain)
+        object.__setattr__(self, "step", self.leading.step)
 
     @property
     def single(self) -> bool:
@@ -97,7 +109,12 @@ class Plan:
     def vector(
         self, connection: sqlite3.Connection, key: Mapping[str, Any], defaults: Mapping[str, str], source: str
     ) -> FeatureVector:
-        entity, time = self._resolved(key, defaults)
+        if len(key) == 2 and self.plain:
+            # The key that is asked for most; what follows judges every other, and does the same for this one.
+            symbol, instant = key.get(self.entity[0]), key.get(TIME_KEY)
+            if type(symbol) is str and type(instant) is datetime and instant.tzinfo is timezone.utc:
+                return self._at(connection, symbol, instant, source)
+        entity, time = resolve_key(self.leading, key, defaults)
         first = self.parts[0]
         text = entity[0] if len(entity) == 1 else entity_text(entity)
         row = first.table.known(connection, text, _EVER) if time is None else first.table.at(connection, text, time)
@@ -107,14 +124,19 @@ class Plan:
         values = unpack(row[2], first.width)[first.sources]
         if len(self.parts) > 1:
             values, known = self._joined(connection, entity, values, _EVER if time is None else known, known)
-        event_time = from_micros(known)
-        if len(self.columns) == 2 and len(entity) == 1:  # by far the most, and faster than the general way
-            candle = from_micros(row[0])
-            full = {name: candle if name == TIME_KEY else entity[0] for name in self.columns}
-        else:
-            named = dict(zip(self.entity, entity, strict=True))
-            full = {name: from_micros(row[0]) if name == TIME_KEY else named[name] for name in self.columns}
-        return FeatureVector(values, event_time, source, self.fingerprint, full)
+        named = dict(zip(self.entity, entity, strict=True))
+        full = {name: from_micros(row[0]) if name == TIME_KEY else named[name] for name in self.columns}
+        return FeatureVector(values, from_micros(known), source, self.fingerprint, full)
+
+    def _at(self, connection: sqlite3.Connection, symbol: str, instant: datetime, source: str) -> FeatureVector:
+        """The vector of one entity's candle, in a view of one group: what ``vector`` gives, in fewer steps."""
+        part = self.parts[0]
+        row = part.table.at(connection, symbol, (instant - EPOCH) // _MICROSECOND)
+        if row is None:
+            raise no_such_key(self.leading, (symbol,), to_micros(instant))
+        event_time = from_micros(row[1]) if self.step is None else instant + self.step
+        key = {self.entity[0]: symbol, TIME_KEY: instant}
+        return FeatureVector(unpack(row[2], part.width)[part.sources], event_time, source, self.fingerprint, key)
 
     def _joined(
         self, connection: sqlite3.Connection, entity: tuple[str, ...], leading: Any, at: int, known: int
@@ -129,14 +151,6 @@ class Plan:
                 values[part.targets] = unpack(row[2], part.width)[part.sources]
                 known = max(known, row[1])
         return values, known
-
-    def _resolved(self, key: Mapping[str, Any], defaults: Mapping[str, str]) -> tuple[tuple[str, ...], int | None]:
-        if len(self.columns) == len(key) == 2 and len(self.entity) == 1:
-            # What resolve_key does with the key that is asked for most; it judges every other.
-            entity, time = key.get(self.entity[0]), key.get(TIME_KEY)
-            if type(entity) is str and type(time) is datetime and time.tzinfo is timezone.utc:
-                return (entity,), to_micros(time)
-        return resolve_key(self.leading, key, defaults)
 
 
 def planned(connection: sqlite3.Connection, generation: Generation, view: FeatureView, epoch: int) -> Plan:
@@ -170,6 +184,7 @@ def _part(
         len(held),
         sources,
         targets,
+        bool(np.array_equal(sources, np.arange(len(held)))),
     )
 
 
@@ -190,11 +205,17 @@ def _table(
         opened.append(generation.segment(file, count, width))
     step = 0 if group.step is None else group.step // timedelta(microseconds=1)
     among = f"SELECT 1 FROM {online.table(applied)} WHERE entity=? AND ts BETWEEN ? AND ? LIMIT 1"
-    return Table(group, f"{select} AND ts=?", newest, among, step, segments)
+    between = f"{select} AND ts BETWEEN ? AND ?"
+    # CROSS JOIN keeps SQLite from going through the whole table for each time.
+    several = (
+        f"SELECT t.ts, t.event_time, t.payload FROM json_each(?) k CROSS JOIN {online.table(applied)} t "
+        f"WHERE t.entity=? AND t.ts=k.value"
+    )
+    return Table(group, f"{select} AND ts=?", newest, among, between, several, step, segments)
 
 
 def _checked(group: FeatureGroup, found: Found | None) -> Found | None:
-    if found is not None and not whole(found[2], found[0], found[1]):
+    if found is not None and crc32(found[2], (found[0] ^ found[1]) & 0xFFFFFFFF) != WHOLE:
         raise StoreUnavailable(
             f"the online row of {group.title} with event time {from_micros(found[1])} is damaged on the disk. "
             f"Run btcfs store rebuild-online, which builds the online table anew from the offline tables"

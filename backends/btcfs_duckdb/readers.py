@@ -18,6 +18,7 @@ from btcfs_duckdb.places import Places
 from btcfs_duckdb.segments import Segment, damaged
 
 Mark = tuple[int, int]
+_COURTESY = 0.05  # seconds that a reader lets a fork go first
 
 
 @attrs.define(eq=False)
@@ -93,7 +94,7 @@ class Readers:
     def take_again(self, generation: Generation) -> sqlite3.Connection | None:
         """An idle connection to the generation that was in use a moment ago, None if there is none."""
         with self._guard:
-            if generation is not self._generation or not self._idle:
+            if generation is not self._generation or not self._idle or self._forking:
                 return None
             self._used += 1
             return self._idle.pop()
@@ -123,6 +124,7 @@ class Readers:
 
     def after_fork(self) -> None:
         self._forking = False
+        self._drained.notify_all()
         self._guard.release()
 
     def _mark(self) -> Mark:
@@ -134,6 +136,9 @@ class Readers:
 
     def _take(self, mark: Mark) -> tuple[sqlite3.Connection, Generation]:
         with self._guard:
+            if self._forking:
+                # Give those who have one the time to bring it back. Not for ever: they may need another first.
+                self._drained.wait(_COURTESY)
             generation = self._generation
             if generation is None or generation.mark != mark:
                 self._drop_idle()

@@ -53,6 +53,7 @@ class DuckDBStore:
         places.create()
         self._places = places
         self._timeout = lock_timeout
+        self._defaults = defaults
         self._readers = Readers(places, lock_timeout)
         self._following = Following(places, self._readers)
         self._counter = CommitCounter(places.counter)
@@ -135,6 +136,11 @@ class DuckDBStore:
         if self._closed:
             self._refuse_closed()
         return self._vectors.change_token(groups)
+
+    def elsewhere(self) -> dict[str, Any]:
+        """The options of ``btcfs.connect`` by which another process opens this store."""
+        path = str(self._places.root.absolute())
+        return {"path": path, "lock_timeout": self._timeout, "defaults": dict(self._defaults)}
 
     def exclusive(self) -> AbstractContextManager[None]:
         return self._opened().exclusive()

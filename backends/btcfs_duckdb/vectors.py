@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from btcfs.definitions import FeatureView
+from btcfs.errors import BtcfsError
 from btcfs.store import FeatureVector
 from btcfs_duckdb import batches, online
 from btcfs_duckdb.commit_counter import CommitCounter
@@ -43,10 +44,10 @@ class Vectors:
 
     def get(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         """One vector per key, all from the same commit. Errors are those of the protocol."""
-        if len(keys) == 1:
-            found = self._one(view, keys[0])
+        if keys:
+            found = self._at_once(view, keys)
             if found is not None:
-                return [found]
+                return found
         try:
             return self._several(view, keys)
         except FileNotFoundError:
@@ -73,8 +74,8 @@ class Vectors:
         """Let go of the segments that plans hold open."""
         self._known = None
 
-    def _one(self, view: FeatureView, key: Mapping[str, Any]) -> FeatureVector | None:
-        """The vector of a key that one row answers, by one statement without a transaction; None if that may not be."""
+    def _at_once(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector] | None:
+        """The vectors by a plan known to hold, without a transaction; None if there is none, or a commit came between."""
         count = self._counter.read()
         known = self._holding(count)
         planned_at, plan = (-1, None) if known is None else known.plans.get(view.fingerprint, (-1, None))
@@ -84,13 +85,20 @@ class Vectors:
         if connection is None:
             return None
         try:
-            vector = plan.vector(connection, key, self._defaults, self._source)
-        except sqlite3.DatabaseError as exc:
+            if len(keys) == 1:
+                found = [plan.vector(connection, keys[0], self._defaults, self._source)]
+            else:
+                found = batches.vectors(plan, connection, keys, self._defaults, self._source)
+        except (sqlite3.DatabaseError, BtcfsError) as exc:
+            if self._counter.read() != count:
+                return None
+            if isinstance(exc, BtcfsError):
+                raise
             raise online.ours(known.generation.path, exc) from exc
         finally:
             self._readers.give(connection, known.generation)
-        # Had a commit come in between, the row might be of it and the plan from before.
-        return vector if self._counter.read() == count else None
+        # Had a commit come in between, rows might be of it and the plan from before.
+        return found if self._counter.read() == count else None
 
     def _several(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         count = self._counter.read()

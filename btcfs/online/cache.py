@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 CAPACITY = 10_000
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class KnownVector:
     """A stored vector and what a request asks of it: times in microseconds, and whether a value is missing."""
 
@@ -27,12 +28,6 @@ class KnownVector:
     timestamp: int
     event_time: int
     missing: tuple[str, ...]
-
-
-@attrs.frozen(eq=False)
-class _Entry:
-    token: Hashable
-    known: KnownVector
 
 
 class VectorCache:
@@ -52,7 +47,7 @@ class VectorCache:
         self._groups = tuple(view.groups)
         self._probe = change_probe(store)
         self._capacity = capacity
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, tuple[Hashable, KnownVector]] = {}  # with the state each was read in
         self._reading: dict[Key, Lock] = {}
         self._lock = Lock()
 
@@ -71,39 +66,39 @@ class VectorCache:
         key = (symbol, time)
         token = self._probe(self._groups)
         entry = self._entries.get(key)
-        if entry is not None and entry.token == token:
+        if entry is not None and entry[0] == token:
             self.hits += 1
-            return entry.known, True
+            return entry[1], True
         return self._shared_read(key, token)
 
     def _shared_read(self, key: Key, token: Hashable) -> tuple[KnownVector, bool]:
-        assert self._probe is not None
-        with self._lock:
-            turn = self._reading.setdefault(key, Lock())
-        waited = not turn.acquire(blocking=False)
+        mine = Lock()
+        mine.acquire()
+        turn = self._reading.setdefault(key, mine)
+        if turn is not mine:
+            with turn:  # another thread reads this key; what it found is asked for again, or read if it found nothing
+                pass
+            return self.get(*key)
         try:
-            if waited:
-                turn.acquire()
-                token = self._probe(self._groups)
             entry = self._entries.get(key)
-            if entry is not None and entry.token == token:
+            if entry is not None and entry[0] == token:  # another thread has come and gone since it was looked for
                 self.hits += 1
-                return entry.known, True
-            # The token is older than the read: should a commit fall in between, the entry is only thought too old.
+                return entry[1], True
             known = self._read(*key)
-            self._keep(key, _Entry(token, known))
-            return known, False
+            # The token is older than the read: should a commit fall in between, the entry is only thought too old.
+            self._keep(key, token, known)
         finally:
-            turn.release()
-            with self._lock:
-                self._reading.pop(key, None)
+            del self._reading[key]
+            mine.release()
+        return known, False
 
-    def _keep(self, key: Key, entry: _Entry) -> None:
+    def _keep(self, key: Key, token: Hashable, known: KnownVector) -> None:
+        entries = self._entries
         with self._lock:
-            self._entries.pop(key, None)
-            self._entries[key] = entry
-            while len(self._entries) > self._capacity:
-                del self._entries[next(iter(self._entries))]
+            entries.pop(key, None)
+            entries[key] = token, known
+            if len(entries) > self._capacity:
+                del entries[next(iter(entries))]
 
     def _read(self, symbol: str, time: int | None) -> KnownVector:
         self.misses += 1
@@ -111,14 +106,15 @@ class VectorCache:
         if time is not None:
             key[TIME_KEY] = from_micros(time)
         [vector] = self._store.get_online_features(self.view, [key])
-        return known_vector(vector, self.view)
+        return known_vector(vector, self.view, time)
 
 
-def known_vector(vector: FeatureVector, view: FeatureView) -> KnownVector:
-    """The vector with its times in microseconds and the names of its missing values."""
+def known_vector(vector: FeatureVector, view: FeatureView, time: int | None = None) -> KnownVector:
+    """The vector with its times in microseconds (``time`` is its candle's, if known) and the names of its missing values."""
     names: tuple[str, ...] = ()
-    total = vector.values.sum()
-    if total != total:  # NaN somewhere; cheaper than a mask for each vector read
-        names = tuple(name for name, value in zip(view.features, vector.values, strict=True) if value != value)
-    vector.values.flags.writeable = False
-    return KnownVector(vector, to_micros(vector.key[TIME_KEY]), to_micros(vector.event_time), names)
+    values = vector.values
+    if not isfinite(values.dot(values)):  # so only if one is NaN, or huge; cheaper than a mask for each vector read
+        names = tuple(name for name, value in zip(view.features, values, strict=True) if value != value)
+    values.flags.writeable = False
+    timestamp = to_micros(vector.key[TIME_KEY]) if time is None else time
+    return KnownVector(vector, timestamp, to_micros(vector.event_time), names)

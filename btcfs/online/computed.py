@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEPT = 8  # histories held, each of one symbol and segment
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each request, and faster without slots
 class Candle:
     """A candle to predict from: its open time in microseconds, prices in the quote currency, volume in the base one."""
 

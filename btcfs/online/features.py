@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOT_STORED = "the candle is not stored; its features were computed from stored history"
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)  # made for each request, and faster without slots
 class Features:
     """A model's input and where it comes from; times in microseconds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"create_app": "app", "composed_lifespan": "app", "PREDICTIONS": "prediction_log", "replay": "reproduction"}
+_HOME = {"create_app": "app", "composed_lifespan": "app", "PREDICTIONS": "prediction_rows", "replay": "reproduction"}
 
 __all__ = sorted(_HOME)
 
@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
 if TYPE_CHECKING:
     from btcfs.serving.app import composed_lifespan as composed_lifespan
     from btcfs.serving.app import create_app as create_app
-    from btcfs.serving.prediction_log import PREDICTIONS as PREDICTIONS
+    from btcfs.serving.prediction_rows import PREDICTIONS as PREDICTIONS
     from btcfs.serving.reproduction import replay as replay

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from btcfs.errors import BtcfsError
 from btcfs.plugins import Plugins
-from btcfs.serving.endpoint import PredictEndpoint
+from btcfs.serving.endpoint import PredictEndpoint, Shortcut
 from btcfs.serving.exchange import ClientGone
 from btcfs.serving.problems import encoded, headers_of, problem_of, status_problem
 from btcfs.serving.routes import Routes, counted
@@ -65,15 +66,14 @@ def create_app(
         ("/openapi.json", "GET", routes.openapi),
         ("/", "GET", routes.index),
     ]
-    # Routes are tried in order, so the one that is asked thousands of times a second comes first.
-    table = [
-        Route(path, PredictEndpoint(service, path), methods=["POST"], name=f"predict at {path}")
-        for path in ("/predict", "/v1/predict")
-    ]
+    fast = {path: PredictEndpoint(service, path) for path in ("/predict", "/v1/predict")}
+    # In the table too, where other methods are refused and the document finds them.
+    table = [Route(path, end, methods=["POST"], name=f"predict at {path}") for path, end in fast.items()]
     table += [Route(path, counted(service, path, end), methods=[verb]) for path, verb, end in named]
     answers = _answers(service)
     app = Starlette(
         routes=table,
+        middleware=[Middleware(Shortcut, endpoints=fast)],
         lifespan=_lifespan(service),
         exception_handlers=dict.fromkeys(_EXPECTED, answers),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from btcfs.serving.problems import encoded, headers_of, problem_of
 from btcfs.serving.service import Service
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from btcfs.online.features import Features
     from btcfs.serving.active import ActiveModel
@@ -24,22 +25,25 @@ class PredictEndpoint:
 
     def __init__(self, service: Service, route: str) -> None:
         self._service = service
-        self._route = route
         self._options = service.options
         self._count = service.counters
+        self._answered = (route, 200)
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         try:
             body = await read_body(scope, receive, self._options.most_bytes, self._options.body_seconds)
-            status, content, headers = 200, await self._predicted(body, began), None
+            content = await self._predicted(body, began)
         except ClientGone:
             return
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered as a problem document and logged
             problem = problem_of(exc)
-            status, content, headers = problem.status, encoded(problem), headers_of(problem)
-        self._count.responses[self._route, status] += 1
-        await (send_answer(send, status, content) if headers is None else send_answer(send, status, content, headers))
+            self._count.responses[self._route, problem.status] += 1
+            await send_answer(send, problem.status, encoded(problem), headers_of(problem))
+            return
+        self._count.responses[self._answered] += 1
+        await send_answer(send, 200, content)
 
     async def _predicted(self, body: bytes, began: float) -> bytes:
         service = self._service
@@ -65,3 +69,24 @@ async def found(service: Service, question: Question, model: ActiveModel) -> Fea
         return await service.in_thread(stored, question, model)
     except BtcfsError as exc:
         return await service.in_thread(computation(question, model, exc))
+
+
+class Shortcut:
+    """Middleware that gives ``POST`` of these paths to their endpoints, which spares them the table of routes.
+
+    It has to be the innermost one, so that what an app adds around its routes is around these too.
+    """
+
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, ASGIApp]) -> None:
+        self._app = app
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path, mounted_at = scope["path"], scope.get("root_path", "")
+            if mounted_at and path.startswith(mounted_at):
+                path = path[len(mounted_at) :]
+            endpoint = self._endpoints.get(path)
+            if endpoint is not None:
+                return await endpoint(scope, receive, send)
+        return await self._app(scope, receive, send)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import types
+from collections.abc import Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from btcfs.serving.problems import TooLarge, TooSlow
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -26,6 +27,25 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value) > limit):
             raise TooLarge(f"the body has {value.decode('latin-1')[:20]} bytes; at most {limit} are read")
+    # Nearly always the whole body is there already, and then there is nothing to put a bound of time on.
+    arriving: Any = receive()
+    if not isinstance(arriving, types.CoroutineType):
+        return await _in_time(arriving, [], receive, limit, seconds)
+    try:
+        awaited = arriving.send(None)
+    except StopIteration as done:
+        message = done.value
+        if message.get("more_body", False) or message["type"] == "http.disconnect":
+            return await _in_time(None, [message], receive, limit, seconds)
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit) from None
+        return body
+    return await _in_time(_continued(arriving, awaited), [], receive, limit, seconds)
+
+
+async def _in_time(first: Any, had: Sequence[Message], receive: Receive, limit: int, seconds: float) -> bytes:
+    """The body of which these messages came, and then, within so many seconds, ``first`` and all the others."""
     task = asyncio.current_task()
     assert task is not None
     late = False
@@ -38,7 +58,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
     # A bare timer: wait_for would start a task for each request.
     timer = asyncio.get_running_loop().call_later(seconds, expire)
     try:
-        return await _received(receive, limit)
+        return await _received(had[0] if had else await first, receive, limit)
     except asyncio.CancelledError:
         if not late:
             raise
@@ -49,8 +69,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
         timer.cancel()
 
 
-async def _received(receive: Receive, limit: int) -> bytes:
-    message = await receive()
+async def _received(message: Message, receive: Receive, limit: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientGone
     body: bytes = message.get("body", b"")
@@ -64,8 +83,28 @@ async def _received(receive: Receive, limit: int) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
     if size > limit:
-        raise TooLarge(f"the body has more than {limit} bytes, which is the most that is read")
+        raise _too_large(limit)
     return body if len(parts) == 1 else b"".join(parts)
+
+
+@types.coroutine
+def _continued(begun: Any, awaited: Any) -> Generator[Any, Any, Any]:
+    """The result of a coroutine that was started by hand and waits for ``awaited``."""
+    while True:
+        try:
+            given = yield awaited
+        except BaseException as exc:  # noqa: BLE001 - passed on: a cancellation is the coroutine's to handle
+            step = begun.throw, exc
+        else:
+            step = begun.send, given
+        try:
+            awaited = step[0](step[1])
+        except StopIteration as done:
+            return done.value
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body has more than {limit} bytes, which is the most that is read")
 
 
 async def send_answer(

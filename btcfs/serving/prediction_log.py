@@ -3,88 +3,37 @@
 from __future__ import annotations
 
 import logging
-from binascii import a2b_base64, b2a_base64
 from collections import deque
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from threading import Condition, Lock, Thread
-from typing import TYPE_CHECKING, Any
 
-import attrs
-import msgspec
-import numpy as np
-import pandas as pd
-
-from btcfs.definitions import Feature, FeatureGroup
 from btcfs.errors import BtcfsError
-from btcfs.frames import from_micros_array
-from btcfs.online.computed import Candle
+from btcfs.serving.log_process import LogProcess
+from btcfs.serving.prediction_rows import PREDICTIONS, Logged, encode_into, joined, written
 from btcfs.store import FeatureStore
 
-if TYPE_CHECKING:
-    Floats = np.ndarray[Any, np.dtype[np.float64]]
+__all__ = ["PREDICTIONS", "Logged", "PredictionLog"]
 
 CAPACITY = 100_000
 BATCH = 10_000
 INTERVAL_SECONDS = 2.0
+# Rows from which on a batch is written by a process of its own, and seconds without such a batch until it ends.
+MANY = 256
+IDLE_SECONDS = 30.0
+_CHUNK = 262_144  # bytes encoded into one piece of memory
 
 _log = logging.getLogger(__name__)
-_encode = msgspec.json.Encoder().encode
-
-PREDICTIONS = FeatureGroup(
-    name="btcfs_predictions",
-    version=1,
-    primary_key=("prediction_id",),
-    features=[
-        Feature("symbol", "string", description="the market"),
-        Feature("candle_timestamp", "timestamp", description="open time of the candle predicted from"),
-        Feature("known_at", "timestamp", description="when its features were known"),
-        Feature("horizon", "int64", unit="candles", description="how far ahead the prediction looks"),
-        Feature("model_version", "string", description="the bundle"),
-        Feature("view", "string", description="the feature view"),
-        Feature("view_version", "int64", description="its version"),
-        Feature("view_fingerprint", "string", description="its fingerprint"),
-        Feature("feature_source", "string", description="a backend's name, cache, or local"),
-        Feature("fallback_reason", "string", description="why the features are not the stored ones"),
-        Feature("probability", "float64", bounds=(0.0, 1.0), description="of UP"),
-        Feature("price_change_pct", "float64", unit="percent", description="expected change over the horizon"),
-        Feature("latency_ms", "float64", unit="ms", description="from the request's arrival to its answer"),
-        Feature("vector", "string", description="the model's input: base64 of little-endian float64"),
-        Feature("candle", "string", description="the candle posted, as JSON"),
-    ],
-    description="Predictions served; the event time is when each was made.",
-)
-
-
-@attrs.frozen(eq=False)
-class Logged:
-    """One prediction as it is logged; times in microseconds."""
-
-    prediction_id: str
-    made_at: int
-    symbol: str
-    candle_timestamp: int
-    known_at: int
-    horizon: int
-    model_version: str
-    view: str
-    view_version: int
-    view_fingerprint: str
-    feature_source: str
-    fallback_reason: str | None
-    probability: float
-    price_change_pct: float
-    latency_ms: float
-    values: Floats
-    candle: Candle | None
 
 
 class PredictionLog:
-    """A bounded queue of predictions and the thread that writes them to the store.
+    """A bounded queue of predictions and the thread that has them written to the store.
 
     ``add`` never waits: when ``capacity`` predictions are waiting already, it drops this one and
     counts it. A batch that the busy store refuses stays in the queue and is tried again; one that
     it refuses for another reason is dropped and counted, and the reason logged.
+
+    What waits is encoded already, so that nothing of a request lives on with it. Writing a large
+    batch would take the interpreter away from the requests again and again; so it is done by
+    another process (``LogProcess``) where the store can be opened by one.
     """
 
     def __init__(self, store: FeatureStore, capacity: int = CAPACITY, interval: float = INTERVAL_SECONDS) -> None:
@@ -94,7 +43,12 @@ class PredictionLog:
         self._store = store
         self._capacity = capacity
         self._interval = interval
-        self._waiting: deque[Logged] = deque()
+        self._guard = Lock()
+        self._count = 0  # encoded in the piece that is being filled
+        self._filling = bytearray()
+        self._full: deque[tuple[int, bytearray]] = deque()
+        self._waiting = 0
+        self._process = LogProcess(store, IDLE_SECONDS)
         self._wake = Condition()
         self._writing = Lock()
         self._stopping = False
@@ -103,7 +57,7 @@ class PredictionLog:
     @property
     def waiting(self) -> int:
         """Predictions that are not written yet."""
-        return len(self._waiting)
+        return self._waiting
 
     def start(self) -> None:
         """Begin to write. The group is created with the first batch."""
@@ -113,10 +67,15 @@ class PredictionLog:
 
     def add(self, prediction: Logged) -> None:
         """Queue a prediction, or drop it if the queue is full."""
-        if len(self._waiting) >= self._capacity:
-            self.dropped += 1
-            return
-        self._waiting.append(prediction)
+        with self._guard:
+            if self._waiting >= self._capacity:
+                self.dropped += 1
+                return
+            encode_into(prediction, self._filling, -1)
+            self._count += 1
+            self._waiting += 1
+            if len(self._filling) > _CHUNK:
+                self._cut()
 
     def stop(self, seconds: float = 10.0) -> None:
         """Write what is waiting, as far as that takes no longer than so many seconds, and end the thread."""
@@ -126,10 +85,13 @@ class PredictionLog:
             self._stopping = True
             self._wake.notify_all()
         self._thread.join(seconds)
-        if self._waiting:
-            self.dropped += len(self._waiting)
-            _log.warning("%d predictions were not logged: %s", len(self._waiting), self.last_error or "no time left")
-            self._waiting.clear()
+        with self._guard:
+            if self._waiting:
+                self.dropped += self._waiting
+                _log.warning("%d predictions were not logged: %s", self._waiting, self.last_error or "no time left")
+            self._full.clear()
+            self._filling, self._count, self._waiting = bytearray(), 0, 0
+        self._process.end()
         self._thread = None
 
     def flush(self) -> bool:
@@ -137,23 +99,48 @@ class PredictionLog:
         with self._writing:
             return self._written()
 
+    def _cut(self) -> None:
+        """Close the piece of memory that is being filled; the guard is held."""
+        if self._count:
+            self._full.append((self._count, self._filling))
+            self._filling, self._count = bytearray(), 0
+
+    def _next(self) -> list[tuple[int, bytearray]]:
+        """The pieces of the next batch, which stay in the queue."""
+        with self._guard:
+            self._cut()
+            chosen, rows = [], 0
+            for piece in self._full:
+                chosen.append(piece)
+                rows += piece[0]
+                if rows >= BATCH:
+                    break
+            return chosen
+
+    def _done(self, pieces: int, rows: int) -> None:
+        with self._guard:
+            for _ in range(min(pieces, len(self._full))):
+                self._full.popleft()
+            self._waiting = max(0, self._waiting - rows)
+
     def _written(self) -> bool:
-        while self._waiting:
-            batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+        while pieces := self._next():
+            rows = sum(count for count, _ in pieces)
+            batch = joined(rows, [piece for _, piece in pieces])
             try:
-                self._store.apply(PREDICTIONS)
-                self._store.write(PREDICTIONS, frame_of(batch))
+                if not self._process.write(rows, batch, start=rows >= MANY):
+                    written(self._store, batch)
             except BtcfsError as exc:
                 self.last_error = f"{type(exc).__name__}: {exc}"
                 if isinstance(exc, (TimeoutError, ConnectionError)):  # StoreBusy and StoreUnavailable pass
                     return False
-                self.dropped += len(batch)
-                _log.warning("%d predictions were not logged: %s", len(batch), self.last_error)
+                self.dropped += rows
+                _log.warning("%d predictions were not logged: %s", rows, self.last_error)
             else:
-                self.written += len(batch)
+                self.written += rows
                 self.last_error = None
-            for _ in batch:
-                self._waiting.popleft()
+            self._done(len(pieces), rows)
+        self._process.rest()
         return True
 
     def _work(self) -> None:
@@ -168,47 +155,3 @@ class PredictionLog:
                 done = False
             if stopping and (done or self.last_error):
                 return
-
-
-def frame_of(batch: Sequence[Logged]) -> pd.DataFrame:
-    """Predictions as rows of ``PREDICTIONS``."""
-    columns: dict[str, Any] = {name: list(map(attrgetter(name), batch)) for name in _NUMBERS}
-    # As objects: pandas would turn texts into its own kind of string, which the store turns back.
-    columns.update({name: _objects(map(attrgetter(name), batch), len(batch)) for name in _TEXTS})
-    for name, field in _TIMES.items():
-        columns[name] = from_micros_array(np.fromiter(map(attrgetter(field), batch), np.int64, len(batch)))
-    columns["vector"] = _objects((vector_text(item.values) for item in batch), len(batch))
-    columns["candle"] = _objects((candle_text(item.candle) for item in batch), len(batch))
-    return pd.DataFrame(columns)[list(PREDICTIONS.columns)]
-
-
-_TIMES = {"event_time": "made_at", "candle_timestamp": "candle_timestamp", "known_at": "known_at"}
-_TEXTS = [n for n, dtype in PREDICTIONS.dtypes.items() if dtype == "string" and n not in ("vector", "candle")]
-_NUMBERS = [n for n, dtype in PREDICTIONS.dtypes.items() if dtype in ("int64", "float64")]
-_CANDLE = ("timestamp", "open", "high", "low", "close", "volume")
-
-
-def _objects(values: Iterable[Any], count: int) -> pd.Series:
-    return pd.Series(np.fromiter(values, dtype=object, count=count), dtype=object)
-
-
-def vector_text(values: Floats) -> str:
-    """A vector as text that keeps every bit."""
-    return b2a_base64(values.astype("<f8", copy=False).tobytes(), newline=False).decode("ascii")
-
-
-def vector_of(text: str) -> Floats:
-    """The vector that ``vector_text`` wrote."""
-    return np.frombuffer(a2b_base64(text), dtype="<f8").astype("float64")
-
-
-def candle_text(candle: Candle | None) -> str | None:
-    """A candle as JSON; the shortest text of a float64 that reads back as the same bits."""
-    if candle is None:
-        return None
-    return _encode({name: getattr(candle, name) for name in _CANDLE}).decode()
-
-
-def logged_candle(text: str | None) -> Candle | None:
-    """The candle that ``candle_text`` wrote."""
-    return None if text is None else Candle(**msgspec.json.decode(text))

@@ -23,10 +23,10 @@ from btcfs.serving.bodies import (
     candle_of,
     checked_instant,
 )
-from btcfs.serving.prediction_log import Logged
+from btcfs.serving.prediction_rows import Logged
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # made for each request, and faster without slots
 class Question:
     """A checked request: which market, at what time (microseconds, None for the newest), from which candle if any."""
 

@@ -19,7 +19,7 @@ from btcfs.pipeline.compute import compute_new
 from btcfs.pipeline.history import CandleHistory
 from btcfs.pipeline.standard import candle_group
 from btcfs.plugins import Plugins
-from btcfs.serving.prediction_log import PREDICTIONS, logged_candle, vector_of
+from btcfs.serving.prediction_rows import PREDICTIONS, logged_candle, vector_of
 from btcfs.store import Capability, FeatureStore
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from btcfs.definitions import FeatureView
 from btcfs_duckdb import connect
 from btcfs_duckdb.schema import to_arrow
 
+TURN = 10
 VIEW = FeatureView("model", 1, [GROUP.ref], GROUP.feature_names)
 
 
@@ -38,27 +39,34 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
             "by key": lambda n: store.get_online_features(VIEW, [keys[n]]),
             "newest": lambda n: store.get_online_features(VIEW, [{"symbol": "BTC-USD"}]),
             "100 by key": lambda n: store.get_online_features(VIEW, keys[n : n + 100]),
-            "DuckDB": lambda n: bare.sql(query, params=["BTC-USD", times[n]]).to_arrow_table(),
         }
-        taken = {name: micros(act, 100 if name == "DuckDB" else 1_500) for name, act in acts.items()}
+        every = interleaved(acts, 1_500)
+        # By itself: its query empties the processor's caches for whoever comes after it.
+        asked = {"DuckDB": lambda n: bare.sql(query, params=["BTC-USD", times[n]]).to_arrow_table()}
+        every.update(interleaved(asked, 100))
         bare.close()
+    taken = {name: median(values) for name, values in every.items()}
     print(", ".join(f"{name} {value:.1f} µs" for name, value in taken.items()))
+    late = sorted(every["by key"])[-len(every["by key"]) // 100]
     return [
         ("vector by key, p50 in µs", taken["by key"], "<= 25"),
+        ("vector by key, p99 in µs", late, "<= 1000"),
         ("newest vector, p50 in µs", taken["newest"], "<= 25"),
         ("DuckDB point query / vector by key", taken["DuckDB"] / taken["by key"], ">= 50"),
         ("100 vectors / one", taken["100 by key"] / taken["by key"], "<= 10"),
     ]
 
 
-def micros(act: Callable[[int], object], runs: int) -> float:
-    """The median time of a call, in microseconds."""
-    taken = []
-    for n in range(runs):
-        begun = time.perf_counter_ns()
-        act(n)
-        taken.append(time.perf_counter_ns() - begun)
-    return median(taken) / 1_000
+def interleaved(acts: dict[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:
+    """Microseconds of every call, in turns of some calls each, so that a busy machine slows all of them alike."""
+    taken: dict[str, list[float]] = {name: [] for name in acts}
+    for start in range(0, rounds, TURN):
+        for name, act in acts.items():
+            for n in range(start, start + TURN):
+                begun = time.perf_counter_ns()
+                act(n)
+                taken[name].append((time.perf_counter_ns() - begun) / 1_000)
+    return taken
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from datetime import timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -166,6 +168,26 @@ def test_many_keys_at_once(folder: Path) -> None:
         for missing in (odd, {"symbol": "ETH-USD", "timestamp": START}):
             with pytest.raises(NotFound, match=str(missing["symbol"])):
                 store.get_online_features(VIEW, [*keys, missing])
+
+
+@pytest.mark.parametrize("chosen", [range(40), range(0, 4 * BULK, 701), [5, 5, 3, 9, 9, 9, 1, 0, 5]])
+def test_many_keys_in_the_table_and_in_segments(folder: Path, chosen: Any) -> None:
+    """Wherever the rows lie, in the table, in segments or in both, together they are what they are one by one."""
+    with connect(folder) as store:
+        for rows, count in (
+            (minutes(0, 50), 50),  # in the table
+            (minutes(50, 2 * BULK), 2 * BULK),  # in a segment
+            (minutes(BULK, 30).assign(a=7.0), 2 * BULK),  # in the table, over the segment's
+            (minutes(50 + 2 * BULK, 3 * BULK), 5 * BULK),
+        ):
+            store.write(GROUP, rows)
+            times = [START + pd.Timedelta(minutes=number % count) for number in chosen]
+            keys = [{"symbol": "BTC-USD", "timestamp": t.to_pydatetime().astimezone(timezone.utc)} for t in times]
+            for _ in range(2):  # the second time by a plan that is known
+                together = store.get_online_features(VIEW, keys)
+                alone = [store.get_online_features(VIEW, [key])[0] for key in keys]
+                assert [v.values.tolist() for v in together] == [v.values.tolist() for v in alone]
+                assert [(v.event_time, v.key) for v in together] == [(v.event_time, v.key) for v in alone]
 
 
 def test_the_change_token(folder: Path) -> None:
