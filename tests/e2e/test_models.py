@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from btcfs.cli import main
 from btcfs.connection import connect
 from btcfs.definitions import FeatureView, Label
 from btcfs.training.bundle import Bundle, save_bundle
 from btcfs.training.gate import beats_baseline
+from commandline import Run, parsed
 from trained import KINDS
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 
-Run = Callable[..., Result]
 FEATURES = ("close", "return_1", "rsi_14", "day_of_week")
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs btcfs in an empty folder; the result's exit code is as expected or the test fails."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, list(arguments))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return invoke
 
 
 @pytest.fixture
@@ -65,10 +45,6 @@ def trained(run: Run) -> Callable[..., Bundle]:
         )
 
     return save
-
-
-def parsed(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def test_no_model_yet(run: Run) -> None:
