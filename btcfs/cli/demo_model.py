@@ -68,9 +68,10 @@ def _served(store: FeatureStore, models: Path, plugins: Any) -> Iterator[str]:
     import uvicorn
 
     from btcfs.serving import create_app
+    from btcfs.serving.listening import listening
 
     app = create_app(store=store, models=models, plugins=plugins)
-    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False, lifespan="on")
+    settings = listening(app, "127.0.0.1", 0)
     server = uvicorn.Server(settings)
     socket = settings.bind_socket()
     socket.listen()  # from here on a request waits for the server instead of being refused

@@ -44,6 +44,7 @@ def command(
     """
     uvicorn = _uvicorn()
     from btcfs.serving import create_app
+    from btcfs.serving.listening import listening
 
     config = session.configure(symbol=None if symbol is None else symbol.replace("/", "-").upper())
     with session.open(config) as store:
@@ -56,7 +57,7 @@ def command(
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
         )
-        settings = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="on")
+        settings = listening(app, host, port)
         server = uvicorn.Server(settings)
         socket = settings.bind_socket()
         shown = f"http://{host}:{socket.getsockname()[1]}"
