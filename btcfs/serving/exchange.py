@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 JSON_TYPE = (b"content-type", b"application/json")
-DRAINED_BYTES = 4_194_304
-DRAINED_SECONDS = 1.0
 
 
 class ClientGone(Exception):
@@ -28,7 +25,6 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value) > limit):
-            await _drain(receive)
             raise TooLarge(f"the body has {value.decode('latin-1')[:20]} bytes; at most {limit} are read")
     task = asyncio.current_task()
     assert task is not None
@@ -49,10 +45,6 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
         if hasattr(task, "uncancel"):
             task.uncancel()
         raise TooSlow(f"the body did not arrive within {seconds:g} s") from None
-    except TooLarge:
-        timer.cancel()
-        await _drain(receive)
-        raise
     finally:
         timer.cancel()
 
@@ -74,21 +66,6 @@ async def _received(receive: Receive, limit: int) -> bytes:
     if size > limit:
         raise TooLarge(f"the body has more than {limit} bytes, which is the most that is read")
     return body if len(parts) == 1 else b"".join(parts)
-
-
-async def _drain(receive: Receive) -> None:
-    """Take in some of what is still sent: a client that gets its answer while it sends may lose it to a reset."""
-
-    async def take_in() -> None:
-        left = DRAINED_BYTES
-        while left > 0:
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if not message.get("more_body", False):
-                return
-
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(take_in(), DRAINED_SECONDS)
 
 
 async def send_answer(

@@ -10,7 +10,9 @@ from starlette.responses import Response
 from btcfs.errors import SchemaError
 from btcfs.serving.active import ActiveModel
 from btcfs.serving.bodies import encode
+from btcfs.serving.draining import drain
 from btcfs.serving.exchange import read_body
+from btcfs.serving.problems import TooLarge
 from btcfs.serving.service import Service
 
 LARGER = 16  # a batch and an activation may be so many times as large as one prediction's body
@@ -31,7 +33,11 @@ async def running(service: Service) -> ActiveModel:
 async def whole_body(request: Request, service: Service) -> bytes:
     """The request's body within the service's bounds. Errors as ``read_body`` says."""
     options = service.options
-    return await read_body(request.scope, request.receive, options.most_bytes * LARGER, options.body_seconds)
+    try:
+        return await read_body(request.scope, request.receive, options.most_bytes * LARGER, options.body_seconds)
+    except TooLarge:
+        await drain(request.receive)
+        raise
 
 
 def parameters(request: Request, *known: str) -> dict[str, str]:

@@ -198,3 +198,18 @@ def test_the_demo_without_a_model(run: Run) -> None:
     assert value["model"] is None
     assert value["training_rows"] == 60
     assert len(value["online"]) == 47
+
+
+def test_bench_online_prints_the_true_ratio(run: Run) -> None:
+    """A stored vector is compared with pandas over the whole history, in words and as JSON, and saves at least 50 times."""
+    run("ingest", "historical", "--source", "sample", "--days", "400")
+    run("ingest", "create-view")
+
+    value = parsed(run("bench", "online", "--rounds", "50", "--json"))
+    text = run("bench", "online", "--rounds", "50").output
+
+    ratios = {row["way"]: row["ratio"] for row in value["rows"]}
+    assert ratios["stored vector"] == 1.0
+    assert value["faster"] == ratios["full history in pandas, candles in memory"]
+    assert (value["bar"], value["met"]) == (50.0, True)
+    assert "times as fast as pandas over the history" in text
