@@ -25,8 +25,8 @@ def missing_extras() -> list[str]:
 
 def trained_and_asked(store: FeatureStore, view: str, models: Path, plugins: Any, *, silent: bool) -> dict[str, Any]:
     """Train, activate, serve and predict once; what came of each, with the URL of the report."""
+    from btcfs.certified import train
     from btcfs.training.registry import Registry
-    from btcfs.training.train import train
 
     report = train(
         store, view=view, models_dir=models, plugins=plugins, folds=4, notify=(lambda lines: None) if silent else _show

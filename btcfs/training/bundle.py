@@ -75,6 +75,13 @@ class Bundle:
         """The hash of the training set, as the metadata have it."""
         return self.metadata.get("training_set")
 
+    @property
+    def symbol(self) -> str | None:
+        """The market it was trained on, as the metadata have it."""
+        query = self.metadata.get("provenance", {}).get("query", {})
+        symbol: str | None = query.get("entity", {}).get("symbol")
+        return symbol
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, for JSON."""
         return {

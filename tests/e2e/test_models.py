@@ -114,3 +114,15 @@ def test_a_tampered_bundle(run: Run, trained: Callable[..., Bundle]) -> None:
 
     for command in (["show", made.version], ["activate", made.version, "--force", "because"]):
         assert "not the file that was saved" in run("models", *command, code=3).stderr
+
+
+def test_the_gate_looks_at_the_models_own_market(run: Run) -> None:
+    """The data checks are about the market that the model was trained on, whatever market is configured."""
+    other = ("--symbol", "ETH-USD")
+    run("ingest", "historical", "--source", "sample", "--days", "260", *other)
+    run("ingest", "create-view")
+    version = parsed(run("train", "--folds", "1", "--json", *other))["version"]
+
+    value = parsed(run("models", "activate", version, "--dry-run", "--json", code=None))
+
+    assert {c["name"]: c["passed"] for c in value["checks"]}["data_checks"]
