@@ -40,7 +40,7 @@ _HOME = {
     "FeatureStorePredictor": "bitcoin",
     "prepare_features_for_store": "bitcoin",
     "validate_features": "bitcoin",
-    "train": "training.train",
+    "train": "certified",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from btcfs.bitcoin import FeatureStorePredictor as FeatureStorePredictor
     from btcfs.bitcoin import prepare_features_for_store as prepare_features_for_store
     from btcfs.bitcoin import validate_features as validate_features
+    from btcfs.certified import train as train
     from btcfs.connection import connect as connect
     from btcfs.definitions import Feature as Feature
     from btcfs.definitions import FeatureGroup as FeatureGroup
@@ -92,4 +93,3 @@ if TYPE_CHECKING:
     from btcfs.store import FeatureStore as FeatureStore
     from btcfs.store import FeatureVector as FeatureVector
     from btcfs.store import WriteReport as WriteReport
-    from btcfs.training.train import train as train

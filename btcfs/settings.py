@@ -20,8 +20,8 @@ else:
     import tomli as tomllib
 
 PREFIX = "BTCFS_"
-# Of these, the first names the file, two are for btcfs's own tests, and one is a secret that only btcfs serve reads.
-_NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_TEST_PROFILE", "BTCFS_ADMIN_TOKEN")
+# Of these, the first names the file, three are for btcfs's own tests, and one is a secret that only btcfs serve reads.
+_NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_SHARED_DOCS", "BTCFS_TEST_PROFILE", "BTCFS_ADMIN_TOKEN")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -112,3 +114,23 @@ def inference_view(store: FeatureStore) -> FeatureView:
 def floats(values: Sequence[float]) -> bytes:
     """The bits of numbers."""
     return np.asarray(values, dtype="float64").tobytes()
+
+
+@contextmanager
+def listening_server(app: Any, **options: Any) -> Iterator[tuple[str, int]]:
+    """The app on a free port of this machine, listened to as ``btcfs serve`` does; its host and port."""
+    import uvicorn
+
+    from btcfs.serving.listening import listening
+
+    settings = listening(app, "127.0.0.1", 0, **options)
+    server = uvicorn.Server(settings)
+    bound = settings.bind_socket()
+    bound.listen()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        yield bound.getsockname()[:2]
+    finally:
+        server.should_exit = True
+        thread.join()

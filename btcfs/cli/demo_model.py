@@ -25,8 +25,8 @@ def missing_extras() -> list[str]:
 
 def trained_and_asked(store: FeatureStore, view: str, models: Path, plugins: Any, *, silent: bool) -> dict[str, Any]:
     """Train, activate, serve and predict once; what came of each, with the URL of the report."""
+    from btcfs.certified import train
     from btcfs.training.registry import Registry
-    from btcfs.training.train import train
 
     report = train(
         store, view=view, models_dir=models, plugins=plugins, folds=4, notify=(lambda lines: None) if silent else _show
@@ -68,9 +68,10 @@ def _served(store: FeatureStore, models: Path, plugins: Any) -> Iterator[str]:
     import uvicorn
 
     from btcfs.serving import create_app
+    from btcfs.serving.listening import listening
 
     app = create_app(store=store, models=models, plugins=plugins)
-    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False, lifespan="on")
+    settings = listening(app, "127.0.0.1", 0)
     server = uvicorn.Server(settings)
     socket = settings.bind_socket()
     socket.listen()  # from here on a request waits for the server instead of being refused

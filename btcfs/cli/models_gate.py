@@ -82,5 +82,5 @@ def _verified(session: Session, store: FeatureStore, bundle: Bundle) -> list[Che
     computed = plan(session.plugins.indicators(), interval, group.feature_names)
     candles = candle_group(interval, config.candles if "candles" in config.origins else None)
     expected = computed.group(group.name, group.version)
-    checks = Verification(store, computed, expected, candles, config.symbol, now()).checks()
+    checks = Verification(store, computed, expected, candles, bundle.symbol or config.symbol, now()).checks()
     return [check for check in checks if check.name != "view"]  # the bundle's own view has a check of its own

@@ -36,7 +36,10 @@ def list_plugins(session: Session, as_json: bool) -> None:
 @pass_session
 @click.pass_context
 def check(ctx: click.Context, session: Session, name: str, as_json: bool) -> None:
-    """Load one plugin and certify each of its indicators; exit code 1 if something is wrong."""
+    """Load one plugin and certify its indicators and models; exit code 1 if something is wrong.
+
+    Models are fitted as they are by default, so large ones take their time.
+    """
     value = _checked(session.plugins, name)
     console.show(value, as_json, lambda: _show_check(value))
     if not value["ok"]:
@@ -51,17 +54,21 @@ def _state(info: PluginInfo) -> str:
 
 def _checked(plugins: Plugins, name: str) -> dict[str, Any]:
     info = plugins.info(name)
-    result: dict[str, Any] = {**info.to_dict(), "ok": False, "indicators": {}, "sources": [], "models": []}
+    result: dict[str, Any] = {**info.to_dict(), "ok": False, "indicators": {}, "sources": [], "models": {}}
     if info.error is not None or info.blocked:
         return result
     from btcfs.testing.indicators import certify
+    from btcfs.testing.model_laws import certify_model
 
     content = plugins.contributions(name)
     # Two indicators may be one function with other parameters; the feature they give tells them apart.
     result["indicators"] = {item.outputs[0].name: certify(item) for item in content.indicators}
     result["sources"] = [source.name for source in content.sources]
-    result["models"] = [model.name for model in content.models]
-    result["ok"] = not any(result["indicators"].values())
+    with console.progress("certifying models") as advance:
+        for model in content.models:
+            result["models"][model.name] = certify_model(model)
+            advance(1)
+    result["ok"] = not any([*result["indicators"].values(), *result["models"].values()])
     return result
 
 
@@ -70,13 +77,12 @@ def _show_check(value: dict[str, Any]) -> None:
         console.failure(f"{value['name']} is blocked by the setting block_plugins, so it was not loaded")
     elif value["error"] is not None:
         console.failure(f"{value['name']} from {value['distribution']} ({value['module']}): {value['error']}")
-    for name, problems in value["indicators"].items():
+    for name, problems in [*value["indicators"].items(), *value["models"].items()]:
         if problems:
             console.failure(f"{name}: {'; '.join(problems)}")
         else:
             console.done(name)
-    for kind in ("sources", "models"):
-        if value[kind]:
-            console.line(f"{kind}: {', '.join(value[kind])}")
+    if value["sources"]:
+        console.line(f"sources: {', '.join(value['sources'])}")
     if value["ok"]:
         console.done(f"{value['name']} from {value['distribution']} is as it should be")

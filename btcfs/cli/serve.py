@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from btcfs.cli import console
 from btcfs.cli.session import Session, pass_session
 from btcfs.errors import ConfigError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
 
@@ -42,8 +46,9 @@ def command(
 
     POST /predict takes a candle, an instant, or {} for the newest one; GET /openapi.json says the rest.
     """
-    uvicorn = _uvicorn()
+    server_of = _uvicorn().Server
     from btcfs.serving import create_app
+    from btcfs.serving.listening import listening
 
     config = session.configure(symbol=None if symbol is None else symbol.replace("/", "-").upper())
     with session.open(config) as store:
@@ -56,9 +61,10 @@ def command(
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
         )
-        settings = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="on")
-        server = uvicorn.Server(settings)
+        settings = listening(app, host, port)
+        server = server_of(settings)
         socket = settings.bind_socket()
+        socket.listen(settings.backlog)  # from here on, when the address is shown, a request waits and is not refused
         shown = f"http://{host}:{socket.getsockname()[1]}"
         value = {"url": shown, "models": models, "backend": store.name}
 
@@ -67,7 +73,27 @@ def command(
             console.line(f"curl -X POST {shown}/predict -H 'content-type: application/json' -d '{{}}'")
 
         console.show(value, as_json, text)
-        undisturbed(lambda: server.run(sockets=[socket]))
+        with ended_by_signals(server):
+            undisturbed(lambda: server.run(sockets=[socket]))
+
+
+@contextmanager
+def ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the server and nothing more, so that the store is closed and the exit code is 0.
+
+    uvicorn (0.54) raises a signal that it was ended by once more, for the handler that was there before it.
+    """
+    import signal
+
+    def end(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def undisturbed(run: Callable[[], None]) -> None:

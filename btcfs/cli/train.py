@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from btcfs.cli import console
 from btcfs.cli.session import Session, pass_session
-
-if TYPE_CHECKING:
-    from btcfs.indicators import Indicator
 
 
 @click.command(name="train")
@@ -37,8 +34,8 @@ if TYPE_CHECKING:
 @pass_session
 def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -> None:
     """Train a classifier of direction and a regressor of change; save them as a candidate version."""
+    from btcfs.certified import train
     from btcfs.pipeline.standard import named
-    from btcfs.training.train import train
 
     config = session.configure(symbol=options["symbol"], interval=options["interval"])
     with session.open(config) as store:
@@ -57,7 +54,6 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
             seed=options["seed"],
             open_holdout=options["open_holdout"],
             plugins=session.plugins,
-            certify=_certify,
             notify=(lambda lines: None) if as_json else _show,
         )
     if as_json:
@@ -75,10 +71,3 @@ def _instant(text: str | None) -> Any:
     from btcfs.instants import parse_instant
 
     return None if text is None else parse_instant(text)
-
-
-def _certify(indicator: Indicator) -> list[str]:
-    """Findings on generated markets; few of them, for the kit's own tests use many."""
-    from btcfs.testing.indicators import certify
-
-    return certify(indicator, examples=2)

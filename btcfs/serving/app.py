@@ -20,6 +20,7 @@ from btcfs.errors import BtcfsError
 from btcfs.plugins import Plugins
 from btcfs.serving.endpoint import PredictEndpoint, Shortcut
 from btcfs.serving.exchange import ClientGone
+from btcfs.serving.model_routes import ModelRoutes
 from btcfs.serving.problems import encoded, headers_of, problem_of, status_problem
 from btcfs.serving.routes import Routes, counted
 from btcfs.serving.service import Models, Options, Service
@@ -50,16 +51,16 @@ def create_app(
     predictions may not be logged.
     """
     service = Service(_opener(store), _registry(models), Options(**options), plugins)
-    routes = Routes(service)
+    routes, about_models = Routes(service), ModelRoutes(service)
     named: list[tuple[str, str, Any]] = [
         ("/v1/predict/batch", "POST", routes.predict_many),
         ("/v1/features", "GET", routes.features),
         ("/v1/window", "GET", routes.window),
-        ("/v1/model", "GET", routes.model),
-        ("/v1/models", "GET", routes.models),
-        ("/v1/models/{version}", "GET", routes.model_version),
-        ("/v1/models/{version}/activate", "POST", routes.activate),
-        ("/v1/reload", "POST", routes.reload),
+        ("/v1/model", "GET", about_models.model),
+        ("/v1/models", "GET", about_models.models),
+        ("/v1/models/{version}", "GET", about_models.model_version),
+        ("/v1/models/{version}/activate", "POST", about_models.activate),
+        ("/v1/reload", "POST", about_models.reload),
         ("/health", "GET", routes.health),
         ("/ready", "GET", routes.ready),
         ("/metrics", "GET", routes.metrics),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from btcfs.errors import BtcfsError
 from btcfs.serving.bodies import decode_request, encode
+from btcfs.serving.draining import drain
 from btcfs.serving.exchange import ClientGone, read_body, send_answer
 from btcfs.serving.predictor import Question, answer, asked, computation, stored
-from btcfs.serving.problems import encoded, headers_of, problem_of
+from btcfs.serving.problems import TooLarge, encoded, headers_of, problem_of
 from btcfs.serving.service import Service
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class PredictEndpoint:
         except ClientGone:
             return
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is answered as a problem document and logged
+            if isinstance(exc, TooLarge):
+                await drain(receive)
             problem = problem_of(exc)
             self._count.responses[self._route, problem.status] += 1
             await send_answer(send, problem.status, encoded(problem), headers_of(problem))

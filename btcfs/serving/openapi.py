@@ -124,4 +124,5 @@ def _query(name: str, description: str, kind: str | None = None) -> dict[str, An
 
 
 def _version() -> dict[str, Any]:
-    return {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+    schema = {"type": "string", "pattern": r"^v[0-9]{8}T[0-9]{6}Z(-[1-9][0-9]{0,5})?$"}
+    return {"name": "version", "in": "path", "required": True, "schema": schema}

@@ -88,6 +88,8 @@ def headers_of(problem: Problem) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", CONTENT_TYPE.encode())]
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+    if problem.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+        headers.append((b"connection", b"close"))  # else the rest of the body could go on arriving for ever
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b'Bearer realm="btcfs"'))
     return headers

@@ -210,3 +210,19 @@ def _near(first: Matrix, second: Matrix, tolerance: float = _CLOSE) -> bool:
 LAWS: dict[str, Callable[[Subject], None]] = {
     law.__name__: law for law in (shape, deterministic, pure, rows_apart, refit, units, compiled, missing)
 }
+
+
+def certify_model(kind: ModelKind, **params: Any) -> list[str]:
+    """The laws that the model breaks, built with these parameters, one sentence each; empty if it keeps them all.
+
+    Needs neither pytest nor hypothesis.
+    """
+    findings = []
+    for name, law in LAWS.items():
+        try:
+            law(Subject(kind, params))
+        except ModelLawBroken as broken:
+            findings.append(str(broken))
+        except Exception as exc:  # noqa: BLE001 - a stranger's estimator may raise anything
+            findings.append(f"{name}: model {kind.name!r} raises {type(exc).__name__}: {exc}")
+    return findings

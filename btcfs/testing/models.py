@@ -8,20 +8,9 @@ from typing import Any, ClassVar
 import pytest
 
 from btcfs.models import ModelKind
-from btcfs.testing.model_laws import LAWS, ModelLawBroken, Subject
+from btcfs.testing.model_laws import LAWS, Subject, certify_model
 
-
-def certify_model(kind: ModelKind, **params: Any) -> list[str]:
-    """The laws that the model breaks, built with these parameters, one sentence each; empty if it keeps them all."""
-    findings = []
-    for name, law in LAWS.items():
-        try:
-            law(Subject(kind, params))
-        except ModelLawBroken as broken:
-            findings.append(str(broken))
-        except Exception as exc:  # noqa: BLE001 - a stranger's estimator may raise anything
-            findings.append(f"{name}: model {kind.name!r} raises {type(exc).__name__}: {exc}")
-    return findings
+__all__ = ["ModelTests", "certify_model"]
 
 
 class ModelTests:

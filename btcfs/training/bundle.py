@@ -12,7 +12,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -31,9 +31,7 @@ from btcfs.training.bundle_files import (
 )
 from btcfs.training.compiled import Compiled, Parity, compile_pipeline, parity
 from btcfs.training.manifest import Entry, locked, read_manifest, sync_folder, write_manifest
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from btcfs.training.version_names import reserved_version
 
 BUNDLE = "bundle.json"
 REPORTS = "reports"
@@ -76,6 +74,13 @@ class Bundle:
     def training_set(self) -> str | None:
         """The hash of the training set, as the metadata have it."""
         return self.metadata.get("training_set")
+
+    @property
+    def symbol(self) -> str | None:
+        """The market it was trained on, as the metadata have it."""
+        query = self.metadata.get("provenance", {}).get("query", {})
+        symbol: str | None = query.get("entity", {}).get("symbol")
+        return symbol
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, for JSON."""
@@ -137,7 +142,10 @@ def save_bundle(
         spec, arrays = model.spec()
         content[task] = spec
         files[f"{task}.npz"] = arrays_to_bytes(arrays)
-    return _stored(folder, content, files, version, created)
+    if version is not None:
+        return _stored(folder, content, files, version)
+    with reserved_version(folder) as name:
+        return _stored(folder, content, files, name)
 
 
 def load_bundle(path: Path | str, digest: str | None = None) -> Bundle:
@@ -190,18 +198,18 @@ def _compiled(
     return compiled, equalities
 
 
-def _stored(
-    folder: Path, content: dict[str, Any], files: dict[str, bytes], version: str | None, created: datetime
-) -> Bundle:
+def _stored(folder: Path, content: dict[str, Any], files: dict[str, bytes], version: str) -> Bundle:
     with locked(folder):
-        chosen = _free(folder, version, created)
-        target = folder / chosen
+        target = folder / version
+        manifest = read_manifest(folder)
+        if target.exists() or manifest.entry(version) is not None:
+            raise DefinitionError(f"model version {version} exists in {folder}; leave the version out to get a new one")
         for abandoned in folder.glob(DRAFT + "*"):  # by a process that died: whoever lives holds the lock
             shutil.rmtree(abandoned, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder))
         try:
             try:
-                files[BUNDLE] = json_to_bytes({**content, "version": chosen})
+                files[BUNDLE] = json_to_bytes({**content, "version": version})
             except TypeError as exc:
                 raise DefinitionError(f"the bundle's metadata or metrics cannot be written: {exc}") from exc
             digest = write_files(draft, files)
@@ -211,7 +219,6 @@ def _stored(
         except (OSError, BtcfsError):
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        manifest = read_manifest(folder)
         saved = load_bundle(target, digest)
         write_manifest(folder, attrs.evolve(manifest, entries=(*manifest.entries, entry_of(saved))))
     return saved
@@ -222,19 +229,6 @@ def entry_of(bundle: Bundle) -> Entry:
     named = bundle.metadata.get("models")
     models = {str(task): str(name) for task, name in named.items()} if isinstance(named, dict) else {}
     return Entry(bundle.version, bundle.path.name, bundle.digest, bundle.created, models)
-
-
-def _free(folder: Path, version: str | None, created: datetime) -> str:
-    if version is not None:
-        if (folder / version).exists():
-            raise DefinitionError(f"model version {version} exists in {folder}; leave the version out to get a new one")
-        return version
-    stem = f"v{created:%Y%m%dT%H%M%SZ}"
-    chosen, number = stem, 1
-    while (folder / chosen).exists():
-        number += 1
-        chosen = f"{stem}-{number}"
-    return chosen
 
 
 def _bundle(folder: Path, content: dict[str, Any], files: Mapping[str, bytes], digest: str) -> Bundle:

@@ -71,8 +71,9 @@ def train(
     with ``open_holdout``, which the ledger keeps. Everything before it is walked forward in ``folds``.
     ``model`` names an installed model, or one for each task; ``models`` gives them as objects.
     ``start``, ``end`` bound the event times of the rows, ``as_of`` the knowledge. The models saved
-    were fitted on the rows before the sealed ones. ``certify`` is the indicator kit's function,
-    without which the gate lacks that check. Nothing is activated.
+    were fitted on the rows before the sealed ones. ``certify`` gives the findings on an indicator; by
+    default it is the indicator kit's where this is called as ``btcfs.train``, and without one the gate
+    lacks that check. Nothing is activated.
 
     NotFound for a view, model or price that is not there; InsufficientHistory for too few rows.
     """

@@ -7,23 +7,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from btcfs.errors import StoreUnavailable
 from btcfs.instants import now
+from btcfs.training.manifest import read_manifest
 
 
 @contextmanager
 def reserved_version(models_dir: str | Path) -> Iterator[str]:
-    """A name that no version has, and that inside the with block no other training gets, in this process or another."""
+    """A name that no version has, and that inside the with block no other training gets, in this process or another.
+
+    StoreUnavailable if the folder cannot be written.
+    """
     folder = Path(models_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"v{now():%Y%m%dT%H%M%SZ}"
-    name, number = stem, 1
-    while not _claimed(folder, name):
-        number += 1
-        name = f"{stem}-{number}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A listed version may have lost its folder, and its name is taken all the same.
+        name = _free(folder, {entry.version for entry in read_manifest(folder).entries})
+    except OSError as exc:
+        raise StoreUnavailable(f"cannot write in the models folder {folder}: {exc}") from exc
     try:
         yield name
     finally:
         _claim(folder, name).unlink(missing_ok=True)
+
+
+def _free(folder: Path, listed: set[str]) -> str:
+    stem = f"v{now():%Y%m%dT%H%M%SZ}"
+    name, number = stem, 1
+    while name in listed or not _claimed(folder, name):
+        number += 1
+        name = f"{stem}-{number}"
+    return name
 
 
 def _claim(folder: Path, name: str) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import talib
 
-from btcfs.indicators import Indicator, Memory, Output, indicator
+from btcfs.indicators import Indicator, IndicatorFamily, Memory, Output, indicator
 from btcfs_ta.engine import talib_version
 
 if TYPE_CHECKING:
@@ -76,43 +76,32 @@ def macd(close: Floats, *, fast: int = 12, slow: int = 26, signal: int = 9) -> t
     return tuple(talib.MACD(close, fast, slow, signal))
 
 
-@indicator(
-    bounds=(0, 100),
-    unit="percent",
-    lookback=lambda period: 2 * period - 1,
-    unstable=wilder_settling,
-    memory=Memory.FADING,
-    version=talib_version(),
-    source=_WILDER,
-)
+def _directional(lookback: Callable[[int], int]) -> Callable[[Callable[..., Floats]], IndicatorFamily]:
+    """What Wilder's three directional measures have in common: percent, smoothed, from one book."""
+    return indicator(
+        bounds=(0, 100),
+        unit="percent",
+        lookback=lookback,
+        unstable=wilder_settling,
+        memory=Memory.FADING,
+        version=talib_version(),
+        source=_WILDER,
+    )
+
+
+@_directional(lambda period: 2 * period - 1)
 def adx(high: Floats, low: Floats, close: Floats, *, period: int = 14) -> Floats:
     """Average directional index: how strong a trend is, in either direction."""
     return np.asarray(talib.ADX(high, low, close, period))
 
 
-@indicator(
-    bounds=(0, 100),
-    unit="percent",
-    lookback=lambda period: period,
-    unstable=wilder_settling,
-    memory=Memory.FADING,
-    version=talib_version(),
-    source=_WILDER,
-)
+@_directional(lambda period: period)
 def plus_di(high: Floats, low: Floats, close: Floats, *, period: int = 14) -> Floats:
     """Positive directional indicator: upward movement as a part of the true range."""
     return np.asarray(talib.PLUS_DI(high, low, close, period))
 
 
-@indicator(
-    bounds=(0, 100),
-    unit="percent",
-    lookback=lambda period: period,
-    unstable=wilder_settling,
-    memory=Memory.FADING,
-    version=talib_version(),
-    source=_WILDER,
-)
+@_directional(lambda period: period)
 def minus_di(high: Floats, low: Floats, close: Floats, *, period: int = 14) -> Floats:
     """Negative directional indicator: downward movement as a part of the true range."""
     return np.asarray(talib.MINUS_DI(high, low, close, period))

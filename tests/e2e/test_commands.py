@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
 
-from btcfs.cli import main
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs btcfs in an empty folder; the result's exit code is as expected or the test fails."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, list(arguments))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return invoke
-
-
-def parsed(result: Result) -> Any:
-    return json.loads(result.stdout)
+from commandline import Run, parsed
 
 
 def test_historical_prints_the_steps_of_the_guide_with_true_numbers(run: Run) -> None:
@@ -223,3 +198,18 @@ def test_the_demo_without_a_model(run: Run) -> None:
     assert value["model"] is None
     assert value["training_rows"] == 60
     assert len(value["online"]) == 47
+
+
+def test_bench_online_prints_the_true_ratio(run: Run) -> None:
+    """A stored vector is compared with pandas over the whole history, in words and as JSON, and saves at least 50 times."""
+    run("ingest", "historical", "--source", "sample", "--days", "400")
+    run("ingest", "create-view")
+
+    value = parsed(run("bench", "online", "--rounds", "50", "--json"))
+    text = run("bench", "online", "--rounds", "50").output
+
+    ratios = {row["way"]: row["ratio"] for row in value["rows"]}
+    assert ratios["stored vector"] == 1.0
+    assert value["faster"] == ratios["full history in pandas, candles in memory"]
+    assert (value["bar"], value["met"]) == (50.0, True)
+    assert "times as fast as pandas over the history" in text

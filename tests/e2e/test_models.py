@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from btcfs.cli import main
 from btcfs.connection import connect
 from btcfs.definitions import FeatureView, Label
 from btcfs.training.bundle import Bundle, save_bundle
 from btcfs.training.gate import beats_baseline
+from commandline import Run, parsed
 from trained import KINDS
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 
-Run = Callable[..., Result]
 FEATURES = ("close", "return_1", "rsi_14", "day_of_week")
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs btcfs in an empty folder; the result's exit code is as expected or the test fails."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, list(arguments))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return invoke
 
 
 @pytest.fixture
@@ -65,10 +45,6 @@ def trained(run: Run) -> Callable[..., Bundle]:
         )
 
     return save
-
-
-def parsed(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def test_no_model_yet(run: Run) -> None:
@@ -138,3 +114,15 @@ def test_a_tampered_bundle(run: Run, trained: Callable[..., Bundle]) -> None:
 
     for command in (["show", made.version], ["activate", made.version, "--force", "because"]):
         assert "not the file that was saved" in run("models", *command, code=3).stderr
+
+
+def test_the_gate_looks_at_the_models_own_market(run: Run) -> None:
+    """The data checks are about the market that the model was trained on, whatever market is configured."""
+    other = ("--symbol", "ETH-USD")
+    run("ingest", "historical", "--source", "sample", "--days", "260", *other)
+    run("ingest", "create-view")
+    version = parsed(run("train", "--folds", "1", "--json", *other))["version"]
+
+    value = parsed(run("models", "activate", version, "--dry-run", "--json", code=None))
+
+    assert {c["name"]: c["passed"] for c in value["checks"]}["data_checks"]

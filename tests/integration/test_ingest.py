@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -24,28 +22,7 @@ from btcfs.pipeline.standard import create_views
 from btcfs.pipeline.statistics import STATISTICS
 from btcfs.pipeline.verify import Verification
 from btcfs.store import FeatureStore
-
-DAY = timedelta(days=1)
-NOW = parse_instant("2024-06-01T05:00Z")
-
-
-def market(days: int, end: datetime = NOW, seed: int = 1) -> pd.DataFrame:
-    """Daily candles of a random walk, the last of them closed before ``end``."""
-    random = np.random.default_rng(seed)
-    close = 30_000 * np.exp(random.standard_normal(days).cumsum() / 50)
-    open_ = np.roll(close, 1)
-    open_[0] = close[0]
-    last = pd.Timestamp(end).floor("D") - DAY
-    return pd.DataFrame(
-        {
-            "timestamp": pd.date_range(end=last, periods=days, freq="D", unit="us"),
-            "open": open_,
-            "high": np.maximum(open_, close) * 1.01,
-            "low": np.minimum(open_, close) * 0.99,
-            "close": close,
-            "volume": random.uniform(100, 1000, days),
-        }
-    )
+from served import DAY, NOW, market
 
 
 @pytest.fixture

@@ -55,6 +55,15 @@ def test_training_saves_a_candidate_with_all_it_rests_on(store: Any, tmp_path: P
     assert not list(tmp_path.glob(".claim-*"))
 
 
+def test_training_from_python_certifies_the_features(store: Any, tmp_path: Path) -> None:
+    """``btcfs.train`` makes the features' certificate by itself, and here finds features that no indicator computes."""
+    report = btcfs.train(store, view=view(), models=MODELS, models_dir=tmp_path)
+
+    checks = {check["name"]: check for check in report.checks}
+    assert set(checks) == {"beats_baseline", "data_checks", "features_certified"}
+    assert "signal is computed by no installed indicator" in checks["features_certified"]["detail"]
+
+
 def test_the_same_knowledge_gives_the_same_numbers(store: Any, tmp_path: Path) -> None:
     """Training again as of the same instant gives the same training set, scores and verdicts."""
     first = train(store, view=view(), models=MODELS, models_dir=tmp_path / "a")
