@@ -1,0 +1,277 @@
+"""The feature store in a Hopsworks project."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pandas as pd
+
+from btcfs import catalogue, instants, point_in_time
+from btcfs.definitions import Definition, FeatureGroup, FeatureView
+from btcfs.errors import DefinitionError, SchemaError, StoreUnavailable
+from btcfs.store import Capability, FeatureVector, Summary, WriteReport
+from btcfs_hopsworks import columns, serving, staging
+from btcfs_hopsworks.address import Address
+from btcfs_hopsworks.commits import Writer
+from btcfs_hopsworks.gateway import groups
+from btcfs_hopsworks.gateway.session import Session, acquire, release
+from btcfs_hopsworks.gateway.traffic import Tally
+from btcfs_hopsworks.history import Asked, Logs
+from btcfs_hopsworks.ledger import Head, Ledger, Record, Snapshot, entry_of, tombstones
+from btcfs_hopsworks.serving import Doors
+from btcfs_hopsworks.turns import Turns
+from btcfs_hopsworks.vectors import TRUSTED, Vectors
+
+if TYPE_CHECKING:
+    from btcfs.store import Commit
+
+
+@attrs.frozen(eq=False)
+class Shared:
+    """What the stores on one session have in common."""
+
+    session: Session
+    ledger: Ledger
+    logs: Logs
+    doors: Doors
+    writer: Writer
+    turns: Turns
+    tally: Tally
+
+
+def open_store(address: Address, *, lock_timeout: float, defaults: Mapping[str, str] | None) -> HopsworksStore:
+    """The store of that project; see ``btcfs_hopsworks.connect``."""
+    session = acquire(address, lambda: (Tally(),))
+    try:
+        shared = session.shared.get("store") or session.shared.setdefault("store", _shared(session))
+        shared.ledger.refresh()
+        return HopsworksStore(shared, lock_timeout, dict(defaults or {}))
+    except BaseException:
+        release(session)
+        raise
+
+
+def _shared(session: Session) -> Shared:
+    ledger, logs = Ledger(session), Logs(session)
+    return Shared(
+        session,
+        ledger,
+        logs,
+        Doors(session, logs),
+        Writer(session, ledger, logs),
+        Turns(session.address.place, session.address.title),
+        session.meters[0],
+    )
+
+
+class HopsworksStore:
+    """A ``FeatureStore`` in a Hopsworks project, for many readers and one writer at a time on this machine.
+
+    Rows are kept for ever in an offline log, where corrections stand beside what they correct, and the
+    newest state of each key in the online table. A write counts from the moment its last step, one row
+    of the catalogue, is there. Writers on two machines are not kept out of each other's way: have one.
+    """
+
+    name = "hopsworks"
+    capabilities = frozenset(Capability)
+
+    def __init__(self, shared: Shared, lock_timeout: float, defaults: Mapping[str, str]) -> None:
+        self._shared: Shared | None = shared
+        self._title = shared.session.address.title
+        self._timeout = lock_timeout
+        self._vectors = Vectors(shared.ledger, shared.logs, shared.doors, defaults, self.name)
+
+    def apply(self, definition: FeatureGroup | FeatureView) -> None:
+        shared = self._opened()
+        if definition in shared.ledger.refresh().definitions:
+            return
+        with self.exclusive():
+            snapshot = shared.ledger.refresh()
+            catalogue.check_apply(snapshot.definitions, definition)
+            stamp = shared.ledger.stamp()
+            record = snapshot.record(definition)
+            if record is not None and record.definition is not None:
+                shared.ledger.put([attrs.evolve(record, defined=stamp, changed=stamp, definition=definition)])
+                return
+            head = None
+            if isinstance(definition, FeatureGroup):
+                self._make_group(shared, definition)
+                head = Head(stamp, stamp, spans=None if definition.interval is None else {})
+            else:
+                shared.doors.make(catalogue.resolve(snapshot.definitions, definition), snapshot)
+            shared.ledger.put([Record(entry_of(definition), stamp, stamp, definition, head)])
+
+    def definitions(self) -> Sequence[Definition]:
+        return self._opened().ledger.refresh().definitions
+
+    def delete(self, definition: FeatureGroup | FeatureView, *, all_versions: bool = False) -> None:
+        shared = self._opened()
+        with self.exclusive():
+            snapshot = shared.ledger.refresh()
+            doomed = catalogue.doomed(snapshot.definitions, definition, all_versions=all_versions)
+            stored = snapshot.definitions
+            # First the catalogue: what is left behind if the rest fails is of no definition, and is found and used anew.
+            records = [snapshot.records[entry_of(victim)] for victim in doomed]
+            shared.ledger.put(tombstones(records, shared.ledger.stamp()))
+            for victim in doomed:
+                if isinstance(victim, FeatureGroup):
+                    shared.logs.forget(victim)
+                    groups.delete(shared.session, *victim.ref)
+                else:
+                    shared.doors.remove(victim, len(catalogue.resolve(stored, victim).parts))
+
+    def write(
+        self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], *, commit: Commit | None = None
+    ) -> WriteReport:
+        shared = self._opened()
+        catalogue.same(shared.ledger.recent(TRUSTED).definitions, group)
+        with self.exclusive():
+            return shared.writer.write(group, rows, commit)
+
+    def read(
+        self,
+        group: FeatureGroup,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        entity: Mapping[str, str] | None = None,
+        columns: Sequence[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> pd.DataFrame:
+        chosen = group.columns if columns is None else tuple(columns)
+        snapshot = self._opened_for(group, entity)
+        _refuse_unknown(group, "columns", chosen, group.columns)
+        asked = Asked(_micros(start), _micros(end), dict(entity or {}), _micros(as_of))
+        return self._opened().logs.frame(group, snapshot.head(group), asked, chosen)
+
+    def commits(self, group: FeatureGroup) -> Sequence[Commit]:
+        from btcfs.store import Commit
+
+        head = self._opened_for(group, None).head(group)
+        return [Commit(name, instants.from_micros(at)) for at, name in self._opened().logs.commits(group, head)]
+
+    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+        found = catalogue.find_commit(group, self.commits(group), commit)
+        head = self._opened_for(group, None).head(group)
+        asked = Asked(commit=instants.to_micros(found.committed_at))
+        return self._opened().logs.frame(group, head, asked, group.columns)
+
+    def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
+        head = self._opened_for(group, entity).head(group)
+        if head.spans is not None and (not entity or set(entity) == set(group.entity)):
+            wanted = None if not entity else staging.digest_of(group, entity)
+            spans = [span for digest, span in head.spans.items() if wanted in (None, digest)]
+            if not spans:
+                return Summary(0)
+            first, last = min(low for _, low, _ in spans), max(high for _, _, high in spans)
+            return Summary(sum(rows for rows, _, _ in spans), instants.from_micros(first), instants.from_micros(last))
+        table = self._opened().logs.table(group, head, Asked(entity=dict(entity or {})), ())
+        if table is None or table.num_rows == 0:
+            return Summary(0)
+        events = table.column(columns.EVENT).to_numpy()
+        return Summary(len(events), instants.from_micros(int(events.min())), instants.from_micros(int(events.max())))
+
+    def get_historical_features(
+        self, view: FeatureView, spine: pd.DataFrame, *, as_of: datetime | None = None
+    ) -> pd.DataFrame:
+        shared = self._opened()
+        snapshot = shared.ledger.refresh()
+        catalogue.same(snapshot.definitions, view)
+        known_at = _micros(as_of)
+
+        def rows(group: FeatureGroup, names: tuple[str, ...], end: datetime) -> pd.DataFrame:
+            asked = Asked(end=_micros(end), as_of=known_at)
+            return shared.logs.frame(group, snapshot.head(group), asked, names)
+
+        return point_in_time.join(catalogue.resolve(snapshot.definitions, view), spine, rows)
+
+    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+        if self._shared is None:
+            self._opened()
+        return self._vectors.get(view, keys)
+
+    def change_token(self, groups: Sequence[tuple[str, int]]) -> Hashable:
+        """A value that differs after any commit to one of these (name, version) groups or any change of a view over them.
+
+        Changes by other processes show within a second.
+        """
+        return _token(self._opened().ledger.recent(TRUSTED), tuple(groups))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        shared = self._opened()
+        with shared.turns.exclusive(self._timeout):
+            yield
+
+    def ui_url(self, definition: FeatureGroup | FeatureView) -> str:
+        """The page of a stored group or view in Hopsworks. NotFound if it is not stored."""
+        shared = self._opened()
+        snapshot = shared.ledger.refresh()
+        catalogue.same(snapshot.definitions, definition)
+        return serving.page(shared.session, definition, shared.logs, snapshot)
+
+    def close(self) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            release(shared.session)
+
+    def __enter__(self) -> HopsworksStore:
+        self._opened()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _make_group(self, shared: Shared, group: FeatureGroup) -> None:
+        wanted = columns.columns(group)
+        found = groups.find(shared.session, *group.ref)
+        if found is None:
+            groups.create(
+                shared.session,
+                *group.ref,
+                wanted,
+                primary_key=columns.ROW,
+                event_time=columns.name_of(group.event_time),
+                description=group.description,
+                statistics=True,
+            )
+            return
+        # Left by a try that came to no end, if it is as we make them; its rows are before the new head and never count.
+        if [(c.name, c.type) for c in wanted] != groups.columns_of(found):
+            raise DefinitionError(
+                f"{group.title}: Hopsworks has a feature group of that name and version with another schema, not made by "
+                f"btcfs; use another name, or version {group.version + 1}"
+            )
+
+    def _opened(self) -> Shared:
+        if self._shared is None:
+            raise StoreUnavailable(
+                f"this store of {self._title} is closed; open another with btcfs.connect('hopsworks', project=...)"
+            )
+        return self._shared
+
+    def _opened_for(self, group: FeatureGroup, entity: Mapping[str, str] | None) -> Snapshot:
+        snapshot = self._opened().ledger.refresh()
+        catalogue.same(snapshot.definitions, group)
+        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
+        return snapshot
+
+
+def _token(snapshot: Snapshot, refs: tuple[tuple[str, int], ...]) -> Hashable:
+    changed = [snapshot.records.get(f"group/{name}/{version}") for name, version in refs]
+    views = [record.defined for record in snapshot.records.values() if record.entry.startswith("view/")]
+    return (tuple([0 if record is None else record.changed for record in changed]), max(views, default=0))
+
+
+def _micros(instant: datetime | None) -> int | None:
+    return None if instant is None else instants.to_micros(instant)
+
+
+def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
