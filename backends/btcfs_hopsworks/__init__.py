@@ -1,0 +1,1 @@
+"""Hopsworks as a backend of btcfs, and a local emulator of its server."""
