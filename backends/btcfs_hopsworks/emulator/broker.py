@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 QUIET = {"log_level": 2}
 """Settings for librdkafka: it would otherwise print to the process's stderr."""

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from btcfs_hopsworks.emulator.metadata import Feature, Group
 from btcfs_hopsworks.emulator.online_values import Value
-from btcfs_hopsworks.emulator.planes import OnlineAddress
 
 Row = tuple[Value, ...]
 
@@ -17,9 +16,6 @@ class OnlineTables(Protocol):
 
     Rows have the values of ``group.online_features``, in that order; keys those of ``group.primary_key``.
     """
-
-    @property
-    def address(self) -> OnlineAddress: ...
 
     def create(self, database: str, group: Group) -> None:
         """Makes the table of a group; nothing if it is there."""

@@ -6,8 +6,12 @@ import itertools
 import time
 from collections.abc import Iterable
 
+from typing import cast
+
 import attrs
 from confluent_kafka import Message
+
+_Headers = list[tuple[str, bytes | None]]
 
 
 @attrs.frozen
@@ -38,7 +42,7 @@ def record_of(message: Message) -> Record | None:
 
     Older clients wrote ``0`` and ``1`` for rows that are offline only, or both.
     """
-    headers = {name: raw or b"" for name, raw in message.headers() or ()}
+    headers: dict[str, bytes] = {name: raw or b"" for name, raw in cast(_Headers, message.headers() or ())}
     value = message.value()
     if "featureGroupId" not in headers or value is None:
         return None

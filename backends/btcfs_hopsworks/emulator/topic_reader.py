@@ -118,17 +118,19 @@ class TopicReader:
         return 0 if self.broker.forgets else int(self._consumer.get_watermark_offsets(TopicPartition(*place))[1])
 
     def _hand_on(self, messages: Iterable[Message]) -> None:
-        records, ends = [], {}
+        records: list[Record] = []
+        ends: dict[tuple[str, int], int] = {}
         for message in messages:
-            if message.error() is not None:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if message.error() is not None or topic is None or partition is None or offset is None:
                 logger.warning("reading from Kafka: %s", message.error())
                 continue
-            place = (message.topic(), message.partition())
+            place = (topic, partition)
             expected = ends.get(place, self._positions[place])
-            if message.offset() < expected:
+            if offset < expected:
                 continue
-            self._lost += message.offset() - expected if self.broker.forgets else 0
-            ends[place] = message.offset() + 1
+            self._lost += offset - expected if self.broker.forgets else 0
+            ends[place] = offset + 1
             record = record_of(message)
             if record is not None:
                 records.append(record)

@@ -91,13 +91,13 @@ def vectors(
         for place, key in plan.echoed:
             vector[0][place] = _key_value(key, entry)
     for number, read in enumerate(plan.reads):
-        keys = [key_values(read, entry) for entry in entries]
-        rows = iter(tables.read(database, read.group, [key for key in keys if key is not None]))
+        asked = [key_values(read, entry) for entry in entries]
+        rows = iter(tables.read(database, read.group, [key for key in asked if key is not None]))
         columns = {feature.name: place for place, feature in enumerate(read.group.online_features)}
         kinds = {feature.name: feature.type for feature in read.group.features}
-        for place, key in enumerate(keys):
+        for place, values_asked in enumerate(asked):
             values, status, details = answers[place]
-            row = None if key is None else next(rows)
+            row = None if values_asked is None else next(rows)
             detail = {"featureGroupId": read.group.id, "operationId": str(number), "httpStatus": 200, "message": ""}
             if row is None:
                 status, detail = "MISSING", {**detail, "httpStatus": 404, "message": "Not Found"}
