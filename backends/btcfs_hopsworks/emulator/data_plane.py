@@ -12,17 +12,18 @@ from typing import Any
 
 import attrs
 
-from btcfs_hopsworks.emulator import flight, mysql_wire, vectors
-from btcfs_hopsworks.emulator.broker import Broker, broker_at, mock_broker
+from btcfs_hopsworks.emulator import flight, vectors
+from btcfs_hopsworks.emulator.broker import Broker
 from btcfs_hopsworks.emulator.call_log import CallLog
 from btcfs_hopsworks.emulator.certificates import Certificates, issue
 from btcfs_hopsworks.emulator.ingestion import OnlineConsumer, Staging, decoded
 from btcfs_hopsworks.emulator.knobs import Knobs
 from btcfs_hopsworks.emulator.metadata import Commit, Group, Project
-from btcfs_hopsworks.emulator.online_sqlite import SqliteTables
 from btcfs_hopsworks.emulator.online_tables import OnlineTables
 from btcfs_hopsworks.emulator.planes import Credentials, OnlineAddress, Services
 from btcfs_hopsworks.emulator.records import Record
+from btcfs_hopsworks.emulator.refusals import Refusals
+from btcfs_hopsworks.emulator.servers import kafka, online_store
 from btcfs_hopsworks.emulator.state import State
 from btcfs_hopsworks.emulator.topic_reader import TopicReader
 from btcfs_hopsworks.emulator.warehouse import Warehouse
@@ -39,6 +40,7 @@ class LocalDataPlane:
     knobs: Knobs
     certificates: Certificates
     broker: Broker
+    refusals: Refusals
     warehouse: Warehouse
     tables: OnlineTables
     online_address: OnlineAddress
@@ -52,6 +54,12 @@ class LocalDataPlane:
 
     @property
     def bootstrap_servers(self) -> str:
+        """The broker; while it is down, or a fault says so, one that refuses or does not answer."""
+        fault = self.knobs.take("kafka bootstrap")
+        if fault is not None and fault.kind == "hang":
+            return self.refusals.silent
+        if fault is not None or self.knobs.kafka_down:
+            return self.refusals.unauthorised
         return self.broker.bootstrap_servers
 
     def credentials(self, project: Project) -> Credentials:
@@ -146,11 +154,10 @@ def start(state: State, knobs: Knobs, calls: CallLog, services: Services) -> Loc
         certificates = issue(DOMAIN, [services.host])
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hopsworks-emulator-")))
         authority, chain, key = certificates.write(folder)
-        broker = broker_at(services.kafka) if services.kafka else mock_broker()
-        stack.callback(broker.close)
+        broker, refusals = stack.enter_context(kafka(services, folder)), stack.enter_context(Refusals())
         warehouse = Warehouse()
         stack.callback(warehouse.close)
-        tables, address = _online(knobs, calls, services, stack)
+        tables, address = stack.enter_context(online_store(services, folder, knobs, calls))
         staging, consumer = Staging(), OnlineConsumer(state, knobs, tables)
         stack.callback(consumer.close)
         reader = TopicReader(broker, _into(staging, consumer))
@@ -164,6 +171,7 @@ def start(state: State, knobs: Knobs, calls: CallLog, services: Services) -> Loc
             knobs=knobs,
             certificates=certificates,
             broker=broker,
+            refusals=refusals,
             warehouse=warehouse,
             tables=tables,
             online_address=address,
@@ -174,16 +182,6 @@ def start(state: State, knobs: Knobs, calls: CallLog, services: Services) -> Loc
             reader=reader,
             close=stack.pop_all().close,
         )
-
-
-def _online(
-    knobs: Knobs, calls: CallLog, services: Services, stack: contextlib.ExitStack
-) -> tuple[OnlineTables, OnlineAddress]:
-    tables = SqliteTables()
-    stack.callback(tables.close)
-    wire = mysql_wire.serve(tables, knobs, calls, services.host)
-    stack.callback(wire.close)
-    return tables, wire.address
 
 
 def _into(staging: Staging, consumer: OnlineConsumer) -> Callable[[Any], None]:
