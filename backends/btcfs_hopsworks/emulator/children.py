@@ -33,6 +33,11 @@ class Child:
                 raise RuntimeError(f"{self.process.args!r} {ended}: {self.output.read_text(errors='replace')[-2000:]}")
             time.sleep(_PAUSE)
 
+    def kill(self) -> None:
+        """Ends a program that has nothing to put in order."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
         """Ends the program, with force if it has not gone after some seconds."""
         if self.process.poll() is not None:

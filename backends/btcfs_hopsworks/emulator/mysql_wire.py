@@ -110,7 +110,7 @@ def serve(tables: SqliteTables, knobs: Knobs, calls: CallLog, host: str, port: i
         session_factory=lambda: _Session(tables, knobs, calls), identity_provider=_Identity(USER, password)
     )
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_run, args=(loop,), name="emulator-mysql", daemon=True)
+    thread = threading.Thread(target=_run, args=(loop, server), name="emulator-mysql", daemon=True)
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(server.start_server(host=host, port=port), loop).result(10)
@@ -121,10 +121,11 @@ def serve(tables: SqliteTables, knobs: Knobs, calls: CallLog, host: str, port: i
     return MysqlWire(OnlineAddress(host, taken[1], USER, password), loop, thread)
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
+def _run(loop: asyncio.AbstractEventLoop, server: Any) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        server.close()
         pending = asyncio.all_tasks(loop)
         for task in pending:
             task.cancel()

@@ -24,15 +24,7 @@ class MariadbTables:
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._connection = pymysql.connect(
-            host=self.address.host,
-            port=self.address.port,
-            user=self.address.user,
-            password=self.address.password,
-            charset="utf8mb4",
-            init_command="SET time_zone = '+00:00'",
-            autocommit=True,
-        )
+        self._connection = self._connect()
 
     def create(self, database: str, group: Group) -> None:
         columns = [_column(feature) for feature in group.online_features]
@@ -97,8 +89,22 @@ class MariadbTables:
             cursor.execute(sql)
 
     def _cursor(self) -> Any:
-        self._connection.ping(reconnect=True)
+        try:
+            self._connection.ping(reconnect=False)
+        except pymysql.Error:
+            self._connection = self._connect()
         return self._connection.cursor()
+
+    def _connect(self) -> Any:
+        return pymysql.connect(
+            host=self.address.host,
+            port=self.address.port,
+            user=self.address.user,
+            password=self.address.password,
+            charset="utf8mb4",
+            init_command="SET time_zone = '+00:00'",
+            autocommit=True,
+        )
 
 
 def _column(feature: Feature) -> str:

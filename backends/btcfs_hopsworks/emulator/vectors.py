@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import socket
 import threading
 import time
@@ -20,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from btcfs_hopsworks.emulator.call_log import Call, CallLog
+from btcfs_hopsworks.emulator.asgi_faults import Faulty
+from btcfs_hopsworks.emulator.call_log import CallLog
 from btcfs_hopsworks.emulator.knobs import Knobs
 from btcfs_hopsworks.emulator.metadata import Group, ServingKey, View
 from btcfs_hopsworks.emulator.online_tables import OnlineTables, Row
@@ -131,20 +131,14 @@ class VectorServer:
         self._thread.join(5)
 
 
-def application(state: State, tables: OnlineTables, knobs: Knobs, calls: CallLog) -> Starlette:
+def application(state: State, tables: OnlineTables) -> Starlette:
     """The routes ``ping``, ``feature_store`` and ``batch_feature_store`` below ``/0.1.0``."""
 
     async def ping(request: Request) -> Response:
         return PlainTextResponse("")
 
     async def lookup(request: Request) -> Response:
-        begun = time.perf_counter()
-        raw = await request.body()
-        call = f"{request.method} {request.url.path}"
-        response = _answer(state, tables, request, json.loads(raw))
-        took = (time.perf_counter() - begun) * 1000
-        calls.record(Call("rdrs", call, response.status_code, took, len(raw), len(response.body)))
-        return response
+        return _answer(state, tables, request, await request.json())
 
     return Starlette(
         routes=[
@@ -210,7 +204,7 @@ def serve(
 ) -> VectorServer:
     """Starts to listen in a thread of its own and returns once it does. OSError if the port is taken."""
     config = uvicorn.Config(
-        application(state, tables, knobs, calls),
+        Faulty(application(state, tables), "rdrs", knobs, calls),
         ssl_certfile=str(certificate[0]),
         ssl_keyfile=str(certificate[1]),
         log_level="warning",
