@@ -76,11 +76,13 @@ class MariadbTables:
         names = [feature.name for feature in group.online_features]
         moment = names.index(group.event_time or "")
         keys = [tuple(row[names.index(name)] for name in group.primary_key) for row in rows]
-        there = {key: row[moment] for key, row in zip(keys, self.read(database, group, keys), strict=True) if row}
+        found = self.read(database, group, keys)
+        there: dict[Row, Any] = {key: row[moment] for key, row in zip(keys, found, strict=True) if row}
         kept = []
         for key, row in zip(keys, rows, strict=True):
-            if there.get(key) is None or row[moment] >= there[key]:
-                there[key] = row[moment]
+            written: Any = row[moment]
+            if there.get(key) is None or (written is not None and written >= there[key]):
+                there[key] = written
                 kept.append(row)
         return kept
 

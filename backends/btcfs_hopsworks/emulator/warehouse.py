@@ -84,7 +84,7 @@ class Warehouse:
         table, names = current(featurestore, group), ", ".join(quoted(f.name) for f in group.features)
         key = group.row_key
         same = " AND ".join(f"t.{quoted(name)} IS NOT DISTINCT FROM i.{quoted(name)}" for name in key)
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         with self._writing:
             cursor.register("incoming", _last_of_each(rows, key))
             cursor.execute("BEGIN")
@@ -120,7 +120,7 @@ class Warehouse:
 
     def query(self, sql: str) -> pa.Table:
         """The answer. duckdb.Error if the SQL is wrong."""
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         try:
             return cursor.sql(sql).to_arrow_table()
         finally:
@@ -132,7 +132,7 @@ class Warehouse:
             raise ValueError(f"cannot write {path.name}: expected one of {', '.join(FORMATS)}")
         path.parent.mkdir(parents=True, exist_ok=True)
         options = {"parquet": "FORMAT parquet", "csv": "HEADER", "tsv": r"HEADER, DELIMITER '\t'"}[path.suffix[1:]]
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         try:
             rows: int = cursor.execute(f"COPY ({sql}) TO {_literal(str(path))} ({options})").fetchone()[0]
         finally:
@@ -141,7 +141,15 @@ class Warehouse:
 
     def close(self) -> None:
         with self._writing:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
+            # A Flight server is never collected; through it, DuckDB would complain at exit of what it still holds.
+            self._connection = None
+
+    def _cursor(self) -> Any:
+        if self._connection is None:
+            raise duckdb.ConnectionException("the warehouse is closed")
+        return self._connection.cursor()
 
 
 def _column(feature: Feature) -> str:
