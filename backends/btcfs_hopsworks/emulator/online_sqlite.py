@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import attrs
 from btcfs_hopsworks.emulator.metadata import Feature, Group
 from btcfs_hopsworks.emulator.online_tables import Row, qualified, quoted
 from btcfs_hopsworks.emulator.online_values import Value, online_type
+from btcfs_hopsworks.emulator.sqlite_dialect import translated
 
 # sqlite3 finds a column's reader by the first word of its declared type, in a table that the whole process
 # shares; hence names that nobody else uses. What they contain also decides SQLite's affinity: CHAR is text.
@@ -40,7 +40,6 @@ _DECLARED = (
     ("bigint", "INTEGER"),
     ("int", "INTEGER"),
 )
-_KEYS_OF_SEVERAL_COLUMNS = re.compile(r"\bIN\s*\(\s*\(", re.IGNORECASE)
 
 
 def declared(feature: Feature) -> str:
@@ -141,24 +140,3 @@ class SqliteTables:
             found.execute(f"ATTACH ':memory:' AS {quoted(name)}")
             self._databases[name] = found
         return found
-
-
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "Z": "\x1a", "b": "\b"}
-_LITERAL = re.compile(r"`[^`]*`|(?P<introducer>_binary\s*)?'(?P<text>(?:[^'\\]|\\.|'')*)'", re.DOTALL)
-
-
-def translated(sql: str) -> str:
-    """A MySQL query in SQLite's words: backslashes in literals, binary literals, keys of several columns."""
-    if "\\" in sql or "_binary" in sql:
-        sql = _LITERAL.sub(_literal, sql)
-    return _KEYS_OF_SEVERAL_COLUMNS.sub("IN (VALUES (", sql)
-
-
-def _literal(found: re.Match[str]) -> str:
-    if found["text"] is None:
-        return found[0]
-    text = found["text"].replace("''", "'")
-    text = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), text, flags=re.DOTALL)
-    if found["introducer"]:
-        return "x'" + text.encode("utf-8", "surrogateescape").hex() + "'"
-    return "'" + text.replace("'", "''") + "'"
