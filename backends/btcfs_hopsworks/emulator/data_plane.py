@@ -16,7 +16,7 @@ from btcfs_hopsworks.emulator import flight, vectors
 from btcfs_hopsworks.emulator.broker import Broker
 from btcfs_hopsworks.emulator.call_log import CallLog
 from btcfs_hopsworks.emulator.certificates import Certificates, issue
-from btcfs_hopsworks.emulator.ingestion import OnlineConsumer, Staging, decoded
+from btcfs_hopsworks.emulator.ingestion import OnlineConsumer
 from btcfs_hopsworks.emulator.knobs import Knobs
 from btcfs_hopsworks.emulator.metadata import Commit, Group, Project
 from btcfs_hopsworks.emulator.online_tables import OnlineTables
@@ -24,6 +24,7 @@ from btcfs_hopsworks.emulator.planes import Credentials, OnlineAddress, Services
 from btcfs_hopsworks.emulator.records import Record
 from btcfs_hopsworks.emulator.refusals import Refusals
 from btcfs_hopsworks.emulator.servers import kafka, online_store
+from btcfs_hopsworks.emulator.staging import Staging
 from btcfs_hopsworks.emulator.state import State
 from btcfs_hopsworks.emulator.topic_reader import TopicReader
 from btcfs_hopsworks.emulator.warehouse import Warehouse
@@ -85,6 +86,10 @@ class LocalDataPlane:
     def change_group(self, before: Group, after: Group) -> None:
         """Adds the columns of appended features, and the online table if it has just been enabled."""
         project = self.state.project_of(after)
+        if before.topic:
+            # What was written before is read with the schema it was written with.
+            self._reader.catch_up(before.topic)
+            self._staging.put_back(after, self._staging.take(before))
         added = after.features[len(before.features) :]
         self.warehouse.add_columns(project.featurestore, after, added)
         if after.online_enabled and not before.online_enabled:
@@ -97,7 +102,7 @@ class LocalDataPlane:
         """Drops its tables; rows still in Kafka are for nobody."""
         project = self.state.project_of(group)
         self._consumer.forget(group.id)
-        self._staging.take(group.id)
+        self._staging.forget(group)
         self.warehouse.drop(project.featurestore, group)
         if group.online_enabled:
             self.tables.drop(project.online_database, group)
@@ -108,7 +113,7 @@ class LocalDataPlane:
         if group.topic:
             self._reader.catch_up(group.topic)
         self._consumer.forget(group.id)
-        self._staging.take(group.id)
+        self._staging.forget(group)
         self.warehouse.clear(project.featurestore, group)
         if group.online_enabled:
             self.tables.clear(project.online_database, group)
@@ -121,15 +126,15 @@ class LocalDataPlane:
         """
         self._reader.catch_up(group.topic)
         with self._materialising:
-            values = self._staging.take(group.id)
-            if not values:
+            rows = self._staging.take(group)
+            if not rows.num_rows:
                 return None
             try:
                 committed = self.state.next_commit_ms(group)
                 featurestore = self.state.project_of(group).featurestore
-                merged = self.warehouse.merge(featurestore, group, decoded(group, values), committed)
+                merged = self.warehouse.merge(featurestore, group, rows, committed)
             except BaseException:
-                self._staging.put_back(group.id, values)
+                self._staging.put_back(group, rows)
                 raise
             commit = Commit(committed, committed, merged.inserted, merged.updated)
             self.state.record_commit(group, commit)

@@ -1,4 +1,4 @@
-"""Rows from Kafka into the stores: the online one as they arrive, the offline one when its job asks for them."""
+"""Rows from Kafka into the online store, as they arrive."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-import pyarrow as pa
 
-from btcfs_hopsworks.emulator.avro import complex_readers, row_reader
-from btcfs_hopsworks.emulator.hive import to_arrow
+from btcfs_hopsworks.emulator.avro import rows_reader
 from btcfs_hopsworks.emulator.knobs import Knobs
 from btcfs_hopsworks.emulator.metadata import Group
 from btcfs_hopsworks.emulator.online_tables import OnlineTables, Row
@@ -24,50 +22,6 @@ from btcfs_hopsworks.emulator.state import State
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.02
-
-
-@attrs.define
-class Staging:
-    """Rows that wait for the materialisation job of their group; any thread may use it."""
-
-    _rows: dict[int, list[bytes]] = attrs.field(factory=dict, init=False, repr=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
-
-    def add(self, records: Sequence[Record]) -> None:
-        """Keeps the records that go offline."""
-        with self._lock:
-            for record in records:
-                if record.goes_offline:
-                    self._rows.setdefault(record.group_id, []).append(record.value)
-
-    def take(self, group_id: int) -> list[bytes]:
-        """The rows of a group in the order they arrived, which are then no longer here."""
-        with self._lock:
-            return self._rows.pop(group_id, [])
-
-    def put_back(self, group_id: int, rows: list[bytes]) -> None:
-        """Returns rows that could not be written, before any that came since."""
-        with self._lock:
-            self._rows[group_id] = rows + self._rows.get(group_id, [])
-
-
-def decoded(group: Group, values: Sequence[bytes]) -> pa.Table:
-    """Rows of messages as a table with the columns of the group; instants are UTC without a zone."""
-    read, readers = row_reader(group), complex_readers(group)
-    rows = [read(value) for value in values]
-    columns = []
-    for feature in group.features:
-        column = [row.get(feature.name) for row in rows]
-        if feature.name in readers:
-            column = [None if value is None else readers[feature.name](value) for value in column]
-        columns.append(_array(column, to_arrow(feature.type)))
-    return pa.table(columns, names=[feature.name for feature in group.features])
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if pa.types.is_timestamp(kind):
-        return pa.array(values, pa.timestamp("us", tz="UTC")).cast(kind)
-    return pa.array(values, kind)
 
 
 @attrs.define
@@ -166,14 +120,23 @@ class OnlineConsumer:
 
     def _fitted(self, group: Group, records: Sequence[Record]) -> list[Row]:
         """The rows that fit; the others are counted as failed."""
-        read, fit, rows = row_reader(group), row_fitter(group), []
-        for record in records:
+        read, fit, rows = rows_reader(group), row_fitter(group), []
+        for record, row in zip(records, self._read(read, records), strict=True):
             try:
-                rows.append(fit(read(record.value)))
-            except (RowRefused, ValueError, EOFError, IndexError) as exc:
+                rows.append(fit(row) if row is not None else fit(read([record.value])[0]))
+            except (RowRefused, ValueError) as exc:
                 logger.warning("a row of %s is refused online: %s", group.table, exc)
                 self._count([record], "FAILED", 1)
         return rows
+
+    def _read(
+        self, read: Callable[[Sequence[bytes]], list[dict[str, Any]]], records: Sequence[Record]
+    ) -> list[dict[str, Any] | None]:
+        """Every row; None for all of them if one cannot be read, so that each is tried alone."""
+        try:
+            return [*read([record.value for record in records])]
+        except ValueError:
+            return [None] * len(records)
 
     def _count(self, records: Sequence[Record], status: str, rows: int) -> None:
         number = records[0].ingestion_id if records else None

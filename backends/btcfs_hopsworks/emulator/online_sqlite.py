@@ -93,7 +93,8 @@ class SqliteTables:
         with self._lock:
             connection = self._database(database)
             before = connection.total_changes
-            connection.executemany(sql, ([stored(value) for value in row] for row in rows))
+            plain = all(declared(feature) not in _READERS for feature in group.online_features)
+            connection.executemany(sql, rows if plain else ([stored(value) for value in row] for row in rows))
             return connection.total_changes - before
 
     def delete(self, database: str, group: Group, keys: Sequence[Row]) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from btcfs_hopsworks.emulator.hive import to_mysql
 from btcfs_hopsworks.emulator.metadata import Feature, Group
+
+_EPOCH = datetime(1970, 1, 1)
 
 Value = bool | int | float | str | bytes | date | datetime | Decimal | None
 
@@ -25,7 +27,7 @@ def online_type(feature: Feature) -> str:
 
 
 def row_fitter(group: Group) -> Callable[[Mapping[str, Any]], tuple[Value, ...]]:
-    """A function from a decoded row to its online values, in the order of ``group.online_features``.
+    """A function from a row, as the Avro reader gives it, to its online values, in the order of ``group.online_features``.
 
     It raises RowRefused where MySQL in strict mode would refuse the row.
     """
@@ -52,6 +54,8 @@ def fitter(feature: Feature) -> Callable[[Any], Value]:
         return lambda value: float(value) if math.isfinite(value) else None
     if kind.startswith(("tinyint", "smallint", "int", "bigint")):
         return int
+    if kind.startswith("date"):
+        return lambda value: (_EPOCH + timedelta(days=value)).date()
     return lambda value: value
 
 
@@ -74,12 +78,7 @@ def _limited(feature: Feature, value: str | bytes, length: int | None) -> str | 
     return value
 
 
-def _instant(value: Any, digits: int) -> datetime:
+def _instant(microseconds: int, digits: int) -> datetime:
     """UTC without a zone, cut (not rounded) to this many digits of a second."""
-    if isinstance(value, int):
-        value = datetime.fromtimestamp(value / 1000, timezone.utc)
-    if value.tzinfo is not None:
-        value = value.astimezone(timezone.utc).replace(tzinfo=None)
     step = 10 ** (6 - min(digits, 6))
-    kept: datetime = value.replace(microsecond=value.microsecond // step * step)
-    return kept
+    return _EPOCH + timedelta(microseconds=microseconds // step * step)

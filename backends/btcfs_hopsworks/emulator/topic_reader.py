@@ -54,6 +54,9 @@ class TopicReader:
                 "auto.offset.reset": "earliest",
                 # The mock answers an empty fetch, and any that came in the meantime, only after this time.
                 "fetch.wait.max.ms": 20,
+                # librdkafka's own threads read ahead of this one without bound: the mock forgets what is not read.
+                "queued.min.messages": 10_000_000,
+                "queued.max.messages.kbytes": 2_000_000,
             }
         )
         self._thread = threading.Thread(target=self._run, name="emulator-kafka", daemon=True)
