@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from btcfs_hopsworks.emulator.metadata import Group, Project
 from btcfs_hopsworks.emulator.queries import Part, Plan
@@ -43,9 +43,14 @@ def table(project: Project, group: Group) -> str:
     return f"{MYSQL.name(project.online_database)}.{MYSQL.name(group.table)}"
 
 
-def lookup_sql(project: Project, group: Group, columns: Sequence[str], keys: Sequence[str], *, batch: bool) -> str:
-    """A statement with ``?`` for each key, or for a batch of keys with one ``IN ?``."""
-    chosen = ", ".join(MYSQL.name(name) for name in columns)
+def lookup_sql(
+    project: Project, group: Group, columns: Mapping[str, str], keys: Sequence[str], *, batch: bool
+) -> str:
+    """A statement with ``?`` for each key, or one ``IN ?`` for a batch of keys; ``columns`` are named as their values."""
+    chosen = ", ".join(
+        MYSQL.name(name) if name == output else f"{MYSQL.name(name)} AS {MYSQL.name(output)}"
+        for name, output in columns.items()
+    )
     if not batch:
         asked = " AND ".join(f"{MYSQL.name(key)} = ?" for key in keys)
     elif len(keys) == 1:

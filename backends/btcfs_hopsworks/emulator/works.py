@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from btcfs_hopsworks.emulator import training_files
 from btcfs_hopsworks.emulator.jobs import JobFailed, Jobs
 from btcfs_hopsworks.emulator.metadata import Group
 from btcfs_hopsworks.emulator.planes import DataPlane
@@ -28,4 +29,11 @@ def define_works(jobs: Jobs, state: State, plane: DataPlane) -> None:
         # The columns are added with the metadata; the cluster's job only has to end after that.
         return f"altered {group(target).table}"
 
-    jobs.works.update(materialise=materialise, alter=alter)
+    def training_set(target: Mapping[str, Any]) -> str:
+        found = state.training_sets.get(int(target["training_set"]))
+        if found is None or found.view_id not in state.views:
+            raise JobFailed(f"training dataset {target['training_set']} is gone")
+        written = training_files.write(state, plane, state.views[found.view_id], found, target["conf"]["query"])
+        return ", ".join(f"{folder}: {rows} rows" for folder, rows in written.items())
+
+    jobs.works.update(materialise=materialise, alter=alter, training_set=training_set)

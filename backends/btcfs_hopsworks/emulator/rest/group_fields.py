@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from btcfs_hopsworks.emulator.hive import to_mysql
+from btcfs_hopsworks.emulator.instants import iso
 from btcfs_hopsworks.emulator.metadata import TIME_TRAVEL_FORMATS, Feature, Group
-from btcfs_hopsworks.emulator.rest.login import instant
 from btcfs_hopsworks.emulator.rest.server import Refused
 from btcfs_hopsworks.emulator.state import State
 
@@ -83,7 +83,7 @@ def group_fields(state: State, group: Group, *, href: str | None = None) -> dict
         "description": group.body.get("description") or "",
         "featurestoreId": project.featurestore_id,
         "featurestoreName": project.featurestore,
-        "created": instant(group.created_ms),
+        "created": iso(group.created_ms),
         "creator": {"email": "user@localhost", "firstName": "Local", "lastName": "User"},
         "features": [feature_fields(feature, group) for feature in group.features],
         "onlineEnabled": group.online_enabled,

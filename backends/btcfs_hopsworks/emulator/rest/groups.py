@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
+from btcfs_hopsworks.emulator.instants import iso
 from btcfs_hopsworks.emulator.metadata import Feature, Group, Project
 from btcfs_hopsworks.emulator.rest import group_rules
 from btcfs_hopsworks.emulator.rest.group_fields import KINDS, feature_of, format_of, group_fields, with_precombine
-from btcfs_hopsworks.emulator.rest.login import instant
 from btcfs_hopsworks.emulator.rest.server import Answer, Call, Refused, Server, group_of, items, project_of
 from btcfs_hopsworks.emulator.state import now_ms
 
@@ -209,7 +209,7 @@ def commits(server: Server, call: Call) -> Answer:
             {
                 "commitID": commit.id,
                 "commitTime": commit.committed_ms,
-                "commitDateString": instant(commit.committed_ms),
+                "commitDateString": iso(commit.committed_ms),
                 "rowsInserted": commit.inserted,
                 "rowsUpdated": commit.updated,
                 "rowsDeleted": commit.deleted,

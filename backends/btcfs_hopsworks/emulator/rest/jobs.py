@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from btcfs_hopsworks.emulator.instants import iso
 from btcfs_hopsworks.emulator.metadata import Execution, Job
-from btcfs_hopsworks.emulator.rest.login import instant
 from btcfs_hopsworks.emulator.rest.server import Answer, Call, Refused, Server, items, project_of
 from btcfs_hopsworks.emulator.state import now_ms
 
@@ -23,7 +23,7 @@ def job_fields(server: Server, job: Job) -> dict[str, Any]:
         "href": f"https://{server.host}/hopsworks-api/api/project/{job.project_id}/jobs/{job.name}",
         "id": job.id,
         "name": job.name,
-        "creationTime": instant(job.created_ms),
+        "creationTime": iso(job.created_ms),
         "config": {
             "type": "sparkJobConfiguration",
             "appName": job.name,
@@ -42,7 +42,7 @@ def execution_fields(execution: Execution) -> dict[str, Any]:
         "id": execution.id,
         "state": execution.state,
         "finalStatus": execution.final_status,
-        "submissionTime": instant(execution.submitted_ms),
+        "submissionTime": iso(execution.submitted_ms),
         "stdoutPath": execution.stdout,
         "stderrPath": execution.stderr,
         "args": execution.args,

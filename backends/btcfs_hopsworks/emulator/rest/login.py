@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
+from btcfs_hopsworks.emulator.instants import iso
 from btcfs_hopsworks.emulator.metadata import Project
 from btcfs_hopsworks.emulator.rest.server import Answer, Call, Refused, Server, project_of
 
@@ -37,13 +37,13 @@ def projects(server: Server, call: Call) -> Answer:
 
 def _team(project: Project) -> dict[str, Any]:
     user = {"uid": 10001, "username": project.username, "fname": "Local", "lname": "User", "email": "user@localhost"}
-    owned = {"id": project.id, "name": project.name, "owner": user, "created": instant(0)}
+    owned = {"id": project.id, "name": project.name, "owner": user, "created": iso(0)}
     return {
         "projectTeamPK": {"projectId": project.id, "teamMember": user["email"]},
         "project": owned,
         "user": user,
         "teamRole": "Data owner",
-        "timestamp": instant(0),
+        "timestamp": iso(0),
     }
 
 
@@ -56,7 +56,7 @@ def project_info(server: Server, call: Call) -> Answer:
         "projectName": found.name,
         "owner": "user@localhost",
         "description": "A project of the emulator.",
-        "created": instant(0),
+        "created": iso(0),
         "services": ["PROJECT", "FEATURESTORE", "JOBS", "KAFKA"],
         "datasets": [],
         "projectTeam": [],
@@ -93,7 +93,7 @@ def _feature_store(server: Server, project: Project) -> dict[str, Any]:
     return {
         "featurestoreId": project.featurestore_id,
         "featurestoreName": project.featurestore,
-        "created": instant(0),
+        "created": iso(0),
         "projectName": project.name,
         "projectId": project.id,
         "offlineFeaturestoreName": project.featurestore,
@@ -105,10 +105,3 @@ def _feature_store(server: Server, project: Project) -> dict[str, Any]:
         "numStorageConnectors": 2,
         "numFeatureViews": len(views),
     }
-
-
-def instant(milliseconds: int) -> str:
-    at = datetime.fromtimestamp(milliseconds / 1000, tz=timezone.utc)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
-
-

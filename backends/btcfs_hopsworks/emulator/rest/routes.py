@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from btcfs_hopsworks.emulator.rest import control, groups, ingestion, jobs, login, queries, tags
+from btcfs_hopsworks.emulator.rest import (
+    control,
+    datasets,
+    groups,
+    ingestion,
+    jobs,
+    login,
+    queries,
+    tags,
+    training_sets,
+    views,
+)
 from btcfs_hopsworks.emulator.rest.endpoint import endpoint
 from btcfs_hopsworks.emulator.rest.guard import API
 from btcfs_hopsworks.emulator.rest.server import Handler, Server
@@ -14,6 +25,10 @@ Table = list[tuple[str, str, Handler]]
 P = "/project/{project:int}"
 F = P + "/featurestores/{store}"
 G = F + "/featuregroups/{group}"
+N = F + "/featureview/{view}"
+V = N + "/version/{version:int}"
+T = V + "/trainingdatasets"
+D = T + "/version/{training:int}"
 
 CONTROL: Table = [
     ("GET", "/_emulator/knobs", control.knobs),
@@ -59,6 +74,34 @@ JOBS: Table = [
     ("POST", P + "/jobs/{job}/executions", jobs.start),
     ("GET", P + "/jobs/{job}/executions/{execution:int}", jobs.execution),
 ]
+VIEWS: Table = [
+    ("GET", F + "/featureview", views.everything),
+    ("POST", F + "/featureview", views.create),
+    ("GET", N, views.versions),
+    ("DELETE", N, views.delete),
+    ("GET", V, views.one),
+    ("PUT", V, views.update),
+    ("DELETE", V, views.delete),
+    ("GET", V + "/query/batch", views.batch),
+    ("POST", V + "/query/batch", views.batch),
+    ("GET", V + "/preparedstatement", views.prepared_statements),
+    ("GET", T, training_sets.listed),
+    ("POST", T, training_sets.create),
+    ("DELETE", T, training_sets.delete),
+    ("DELETE", T + "/data", training_sets.delete_data),
+    ("GET", D, training_sets.one),
+    ("PUT", D, training_sets.update),
+    ("DELETE", D, training_sets.delete),
+    ("DELETE", D + "/data", training_sets.delete_data),
+    ("POST", D + "/compute", training_sets.compute),
+]
+DATASETS: Table = [
+    ("GET", P + "/dataset/download/with_auth/{path:path}", datasets.download),
+    ("POST", P + "/dataset/upload/{path:path}", datasets.upload),
+    ("GET", P + "/dataset/{path:path}", datasets.get),
+    ("POST", P + "/dataset/{path:path}", datasets.post),
+    ("DELETE", P + "/dataset/{path:path}", datasets.delete),
+]
 
 
 def _tags(entity: str) -> Table:
@@ -71,7 +114,7 @@ def _tags(entity: str) -> Table:
     ]
 
 
-API_ROUTES: Table = [*LOGIN, *GROUPS, *_tags(G), *JOBS]
+API_ROUTES: Table = [*LOGIN, *GROUPS, *_tags(G), *VIEWS, *_tags(V), *_tags(D), *JOBS, *DATASETS]
 
 
 def routes(server: Server) -> list[BaseRoute]:
