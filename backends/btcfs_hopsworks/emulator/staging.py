@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,6 +13,8 @@ from btcfs_hopsworks.emulator.avro import complex_readers, rows_reader
 from btcfs_hopsworks.emulator.hive import to_arrow
 from btcfs_hopsworks.emulator.metadata import Group
 from btcfs_hopsworks.emulator.records import Record
+
+_PART = 10_000
 
 
 @attrs.define
@@ -56,7 +58,13 @@ class Staging:
 
 def decoded(group: Group, values: Sequence[bytes]) -> pa.Table:
     """Rows of messages as a table with the columns of the group; instants are UTC without a zone."""
-    rows, readers = rows_reader(group)(values), complex_readers(group)
+    read, readers = rows_reader(group), complex_readers(group)
+    # In parts, as that many dictionaries at once would keep the garbage collector busy.
+    parts = [_table(group, read(values[start : start + _PART]), readers) for start in range(0, len(values), _PART)]
+    return pa.concat_tables(parts) if parts else _table(group, [], readers)
+
+
+def _table(group: Group, rows: Sequence[Mapping[str, Any]], readers: Mapping[str, Callable[[bytes], Any]]) -> pa.Table:
     columns = []
     for feature in group.features:
         column = [row.get(feature.name) for row in rows]
