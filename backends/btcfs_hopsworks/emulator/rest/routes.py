@@ -11,14 +11,16 @@ from btcfs_hopsworks.emulator.rest import (
     ingestion,
     jobs,
     login,
+    provenance,
     queries,
+    statistics,
     tags,
     training_sets,
     views,
 )
 from btcfs_hopsworks.emulator.rest.endpoint import endpoint
 from btcfs_hopsworks.emulator.rest.guard import API
-from btcfs_hopsworks.emulator.rest.server import Handler, Server
+from btcfs_hopsworks.emulator.rest.server import Answer, Call, Handler, Refused, Server
 
 Table = list[tuple[str, str, Handler]]
 
@@ -61,6 +63,10 @@ GROUPS: Table = [
     ("GET", G + "/expectationsuite", groups.expectation_suite),
     ("GET", G + "/online_ingestion", ingestion.progress),
     ("POST", G + "/online_ingestion", ingestion.begin),
+    ("GET", G + "/statistics", statistics.get),
+    ("POST", G + "/statistics", statistics.register),
+    ("POST", G + "/statistics/compute", statistics.compute),
+    ("GET", G + "/provenance/links", provenance.links),
     ("GET", F + "/kafka/subjects/{subject}/versions/latest", ingestion.subject),
     ("GET", F + "/storageconnectors/kafka_connector/byok", ingestion.kafka_connector),
     ("GET", F + "/storageconnectors/onlinefeaturestore", ingestion.online_connector),
@@ -94,6 +100,10 @@ VIEWS: Table = [
     ("DELETE", D, training_sets.delete),
     ("DELETE", D + "/data", training_sets.delete_data),
     ("POST", D + "/compute", training_sets.compute),
+    ("GET", D + "/statistics", statistics.get),
+    ("POST", D + "/statistics", statistics.register),
+    ("POST", D + "/statistics/compute", statistics.compute),
+    ("GET", V + "/provenance/links", provenance.links),
 ]
 DATASETS: Table = [
     ("GET", P + "/dataset/download/with_auth/{path:path}", datasets.download),
@@ -117,10 +127,16 @@ def _tags(entity: str) -> Table:
 API_ROUTES: Table = [*LOGIN, *GROUPS, *_tags(G), *VIEWS, *_tags(V), *_tags(D), *JOBS, *DATASETS]
 
 
+def unknown(server: Server, call: Call) -> Answer:
+    """A path of the API that the emulator does not have: said in words, as JSON like every other error."""
+    raise Refused(404, 120000, "The emulator does not have this path", call.url)
+
+
 def routes(server: Server) -> list[BaseRoute]:
     """Every route of the emulator, in the order they are tried."""
     control_routes = [Route(path, endpoint(server, handler), methods=[verb]) for verb, path, handler in CONTROL]
     return [
         *control_routes,
         *(Route(API + path, endpoint(server, handler), methods=[verb]) for verb, path, handler in API_ROUTES),
+        Route(API + "/{rest:path}", endpoint(server, unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
