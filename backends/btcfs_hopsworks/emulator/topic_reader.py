@@ -134,7 +134,11 @@ class TopicReader:
                 continue
             self._lost += offset - expected if self.broker.forgets else 0
             ends[place] = offset + 1
-            record = record_of(message)
+            try:
+                record = record_of(message)
+            except ValueError as exc:
+                logger.warning("message %d of %s, partition %d, is left out: %s", offset, topic, partition, exc)
+                continue
             if record is not None:
                 records.append(record)
         if records:
