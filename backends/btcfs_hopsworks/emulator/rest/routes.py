@@ -11,6 +11,8 @@ from btcfs_hopsworks.emulator.rest import (
     ingestion,
     jobs,
     login,
+    models,
+    monitoring,
     provenance,
     queries,
     statistics,
@@ -112,6 +114,33 @@ DATASETS: Table = [
     ("POST", P + "/dataset/{path:path}", datasets.post),
     ("DELETE", P + "/dataset/{path:path}", datasets.delete),
 ]
+M = P + "/modelregistries/{registry}/models"
+MODELS: Table = [
+    ("GET", P + "/modelregistries", models.registries),
+    ("GET", M, models.listed),
+    ("GET", M + "/{model}", models.one),
+    ("PUT", M + "/{model}", models.put),
+    ("DELETE", M + "/{model}", models.delete),
+    ("GET", M + "/{model}/provenance/links", models.provenance),
+]
+
+
+def _monitoring(entity: str) -> Table:
+    config, result = entity + "/featuremonitoring/config", entity + "/featuremonitoring/result"
+    return [
+        ("POST", config, monitoring.create),
+        ("PUT", config, monitoring.update),
+        ("GET", config + "/entity", monitoring.by_entity),
+        ("GET", config + "/name/{name}", monitoring.by_name),
+        ("GET", config + "/feature/{feature}", monitoring.by_feature),
+        ("POST", config + "/setup/{name}", monitoring.setup),
+        ("GET", config + "/{config:int}", monitoring.by_id),
+        ("PUT", config + "/{config:int}", monitoring.update),
+        ("DELETE", config + "/{config:int}", monitoring.delete),
+        ("POST", config + "/{config:int}/trigger", monitoring.trigger),
+        ("GET", result + "/byconfig/{config:int}", monitoring.results),
+        ("POST", result, monitoring.register_result),
+    ]
 
 
 def _tags(entity: str) -> Table:
@@ -124,7 +153,20 @@ def _tags(entity: str) -> Table:
     ]
 
 
-API_ROUTES: Table = [*LOGIN, *GROUPS, *_tags(G), *VIEWS, *_tags(V), *_tags(D), *JOBS, *DATASETS]
+API_ROUTES: Table = [
+    *LOGIN,
+    *GROUPS,
+    *_tags(G),
+    *_monitoring(G),
+    *VIEWS,
+    *_tags(V),
+    *_tags(D),
+    *_monitoring(V),
+    *JOBS,
+    *MODELS,
+    *_tags(M + "/{model}"),
+    *DATASETS,
+]
 
 
 def unknown(server: Server, call: Call) -> Answer:
