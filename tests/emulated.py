@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
 import fastavro
 import pyarrow.flight
 import pymysql
@@ -132,12 +133,13 @@ def services(mode: str, host: str) -> Services:
 
 
 @contextlib.contextmanager
-def emulated(folder: Path, mode: str = "pip") -> Iterator[Emulated]:
-    """A data plane of its own on a free address."""
+def emulated(folder: Path, mode: str = "pip", kafka: str | None = None) -> Iterator[Emulated]:
+    """A data plane of its own on a free address, and on a given broker if one is named."""
     host = free_address()
     state = State(folder, "key")
     state.projects[PROJECT.id] = PROJECT
-    plane = data_plane.start(state, Knobs(), CallLog(), services(mode, host))
+    wanted = services(mode, host)
+    plane = data_plane.start(state, Knobs(), CallLog(), attrs.evolve(wanted, kafka=kafka or wanted.kafka))
     try:
         yield Emulated(plane, host)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -15,9 +16,12 @@ import pytest
 pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
 
+import fastavro
+
+from btcfs_hopsworks.emulator.avro import record_schema
 from btcfs_hopsworks.emulator.metadata import Commit, Feature, Group
 from btcfs_hopsworks.emulator.topic_reader import RowsLost, TopicReader
-from emulated import MODES, PROJECT, Emulated, emulated, row
+from emulated import DAY, MODES, PROJECT, Emulated, emulated, row
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -92,15 +96,42 @@ def test_every_type_survives(cluster: Emulated) -> None:
     assert kept[1][1:] == (None,) * 8
 
 
-def test_complex_columns_are_avro_online(cluster: Emulated) -> None:
-    """Arrays are values offline and the client's own bytes online."""
-    group = cluster.group(Feature("levels", "array<int>"))
-    encoded = b"\x02\x04\x02\x02\x02\x04\x00"  # the union's second branch, a block of two ints, the end
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("array<int>", [1, None]),
+        ("map<string,double>", {"a": 1.5, "b": None}),
+        ("array<timestamp>", [DAY]),
+    ],
+)
+def test_complex_columns_are_avro_online(cluster: Emulated, kind: str, value: Any) -> None:
+    """A complex column is a value offline and the client's own bytes online."""
+    group = cluster.group(Feature("levels", kind))
+    written = io.BytesIO()
+    fastavro.schemaless_writer(written, fastavro.parse_schema(record_schema(group)["fields"][3]["type"]), value)
+    encoded = written.getvalue()
     cluster.counted(cluster.write(group, [row(0, levels=encoded)]))
     cluster.plane.materialise(group)
 
-    assert offline(cluster, group)[0][3] == [1, 2]
+    found = offline(cluster, group)[0][3]
+    assert (dict(found) if kind.startswith("map") else found) == ([DAY.replace(tzinfo=None)] if DAY in value else value)
     assert online(cluster, group, "levels") == [(encoded,)]
+
+
+def test_structs_survive(cluster: Emulated) -> None:
+    """A struct with fields of several types comes back offline, nulls included."""
+    group = cluster.group(Feature("level", "struct<price:double,sizes:array<bigint>,side:string>"))
+    schema = fastavro.parse_schema(record_schema(group)["fields"][3]["type"])
+    values = [{"price": 1.5, "sizes": [1, 2], "side": "bid"}, {"price": None, "sizes": None, "side": None}]
+    encoded = []
+    for value in values:
+        written = io.BytesIO()
+        fastavro.schemaless_writer(written, schema, value)
+        encoded.append(written.getvalue())
+    cluster.write(group, [row(n, level=raw) for n, raw in enumerate(encoded)])
+    cluster.plane.materialise(group)
+
+    assert [found[3] for found in offline(cluster, group)] == values
 
 
 def test_same_key_is_updated(cluster: Emulated, candles: Group) -> None:

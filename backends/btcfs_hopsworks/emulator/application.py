@@ -125,6 +125,10 @@ class Emulator:
             self.state.file(f"/Projects/{project}/{folder}").mkdir(parents=True)
 
     def _serve(self) -> None:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((self.host, self.port))
+        self.port = listening.getsockname()[1]
         server = Server(
             self.state,
             self.knobs,
@@ -132,13 +136,10 @@ class Emulator:
             self._plane,
             self._jobs,
             host=self.host,
+            url=self.url,
             domain=data_plane.DOMAIN,
             version=VERSION,
         )
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((self.host, self.port))
-        self.port = listening.getsockname()[1]
         certificate, key = self._plane.server_certificate
         config = uvicorn.Config(
             Guard(server, Starlette(routes=routes(server))),

@@ -24,13 +24,14 @@ class Child:
     output: Path
 
     def wait_until(self, ready: Callable[[], bool], timeout: float = 30.0) -> None:
-        """Returns once ``ready`` says so. RuntimeError with the end of the output if it stopped or is too slow."""
+        """Returns once ``ready`` says so. ChildProcessError with the end of the output if it stopped or is too slow."""
         until = time.monotonic() + timeout
         while not ready():
             if self.process.poll() is not None or time.monotonic() > until:
                 self.stop()
                 ended = f"ended with {self.process.returncode}" if self.process.returncode else "did not get ready"
-                raise RuntimeError(f"{self.process.args!r} {ended}: {self.output.read_text(errors='replace')[-2000:]}")
+                said = self.output.read_text(errors="replace")[-2000:]
+                raise ChildProcessError(f"{self.process.args!r} {ended}: {said}")
             time.sleep(_PAUSE)
 
     def kill(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -165,12 +166,10 @@ def _torn(table: pa.Table) -> Iterator[pa.RecordBatch]:
     raise flight.FlightServerError("the emulator was told to tear this answer")
 
 
-class _logged:
-    def __init__(self, calls: CallLog, call: str) -> None:
-        self._record: Callable[[float], None] = lambda elapsed: calls.record(Call("flight", call, None, elapsed))
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._record((time.perf_counter() - self._begun) * 1000)
+@contextlib.contextmanager
+def _logged(calls: CallLog, call: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        calls.record(Call("flight", call, None, (time.perf_counter() - begun) * 1000))

@@ -16,7 +16,7 @@ class Fault:
     """A fault for the next ``times`` calls (None: every call) whose name matches ``where``.
 
     Names of calls: ``rest GET /project/…`` (the path after ``/hopsworks-api/api``),
-    ``flight <method> <what>``, ``kafka <topic>``, ``online <table>`` (one for each row),
+    ``flight <method> <what>``, ``kafka bootstrap`` (its address is asked for), ``online <table>`` (one for each row),
     ``mysql <statement>``, ``rdrs POST <path>``, ``job <name>``. A pattern has ``*`` and ``?``.
 
     Kinds: ``status`` answers with the HTTP ``status`` and ``code``; ``hang`` keeps the socket open and

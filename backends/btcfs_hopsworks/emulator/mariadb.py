@@ -36,11 +36,11 @@ def installed() -> bool:
 def start(folder: Path, host: str, port: int = 3306) -> PrivateMariadb:
     """A new, empty server that keeps its files in ``folder`` and answers in UTC; port 0 takes any.
 
-    RuntimeError if MariaDB is not installed or does not start, OSError if the port is taken.
+    FileNotFoundError if MariaDB is not installed, ChildProcessError if it does not start, OSError if the port is taken.
     """
     server = _server()
     if server is None or not installed():
-        raise RuntimeError("MariaDB is not installed: apt-get install mariadb-server, or leave its address out")
+        raise FileNotFoundError("MariaDB is not installed: apt-get install mariadb-server, or leave its address out")
     with socket.create_server((host, port)) as probe:
         port = probe.getsockname()[1]
     data, password = folder / "data", secrets.token_hex(8)
@@ -81,7 +81,7 @@ def _install(data: Path, folder: Path) -> None:
     command += ["--auth-root-authentication-method=normal", "--skip-name-resolve"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
+        raise ChildProcessError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
 
 
 def _as_user() -> list[str]:

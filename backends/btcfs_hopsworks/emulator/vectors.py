@@ -127,7 +127,7 @@ class VectorServer:
     _thread: threading.Thread
 
     def close(self) -> None:
-        self._server.should_exit = True
+        self._server.should_exit = self._server.force_exit = True
         self._thread.join(5)
 
 
@@ -207,10 +207,10 @@ def serve(
         Faulty(application(state, tables), "rdrs", knobs, calls),
         ssl_certfile=str(certificate[0]),
         ssl_keyfile=str(certificate[1]),
-        log_level="warning",
+        log_level="error",
+        log_config=None,
         access_log=False,
         lifespan="off",
-        timeout_graceful_shutdown=1,
     )
     server, listening = uvicorn.Server(config), socket.create_server((host, port))
     thread = threading.Thread(target=server.run, args=([listening],), name="emulator-rdrs", daemon=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from btcfs_hopsworks.emulator import training_files
+from btcfs_hopsworks.emulator import monitoring_jobs, statistics_jobs, training_files
 from btcfs_hopsworks.emulator.jobs import JobFailed, Jobs
 from btcfs_hopsworks.emulator.metadata import Group
 from btcfs_hopsworks.emulator.planes import DataPlane
@@ -36,4 +36,22 @@ def define_works(jobs: Jobs, state: State, plane: DataPlane) -> None:
         written = training_files.write(state, plane, state.views[found.view_id], found, target["conf"]["query"])
         return ", ".join(f"{folder}: {rows} rows" for folder, rows in written.items())
 
-    jobs.works.update(materialise=materialise, alter=alter, training_set=training_set)
+    def statistics(target: Mapping[str, Any]) -> str:
+        if "group" in target:
+            statistics_jobs.compute_group(state, plane, group(target), target.get("start"), target.get("end"))
+        else:
+            found = state.training_sets[int(target["training_set"])]
+            statistics_jobs.compute_training_set(state, plane, state.views[found.view_id], found)
+        return "statistics computed"
+
+    def monitoring(target: Mapping[str, Any]) -> str:
+        with state.lock:
+            config = state.collection("monitoring").get(target["config"])
+        if config is None:
+            raise JobFailed(f"feature monitoring configuration {target['config']} is gone")
+        found = monitoring_jobs.run(state, plane, config)
+        return f"shifted: {', '.join(found['shiftedFeatureNames']) or 'none'}"
+
+    jobs.works.update(
+        materialise=materialise, alter=alter, training_set=training_set, statistics=statistics, monitoring=monitoring
+    )

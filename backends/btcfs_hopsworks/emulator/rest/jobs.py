@@ -20,7 +20,7 @@ def job_of(server: Server, call: Call) -> Job:
 def job_fields(server: Server, job: Job) -> dict[str, Any]:
     """A job; the client takes the project and the name out of ``href``."""
     return {
-        "href": f"https://{server.host}/hopsworks-api/api/project/{job.project_id}/jobs/{job.name}",
+        "href": f"{server.url}/hopsworks-api/api/project/{job.project_id}/jobs/{job.name}",
         "id": job.id,
         "name": job.name,
         "creationTime": iso(job.created_ms),

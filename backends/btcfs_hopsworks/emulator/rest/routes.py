@@ -11,14 +11,18 @@ from btcfs_hopsworks.emulator.rest import (
     ingestion,
     jobs,
     login,
+    models,
+    monitoring,
+    provenance,
     queries,
+    statistics,
     tags,
     training_sets,
     views,
 )
 from btcfs_hopsworks.emulator.rest.endpoint import endpoint
 from btcfs_hopsworks.emulator.rest.guard import API
-from btcfs_hopsworks.emulator.rest.server import Handler, Server
+from btcfs_hopsworks.emulator.rest.server import Answer, Call, Handler, Refused, Server
 
 Table = list[tuple[str, str, Handler]]
 
@@ -61,6 +65,10 @@ GROUPS: Table = [
     ("GET", G + "/expectationsuite", groups.expectation_suite),
     ("GET", G + "/online_ingestion", ingestion.progress),
     ("POST", G + "/online_ingestion", ingestion.begin),
+    ("GET", G + "/statistics", statistics.get),
+    ("POST", G + "/statistics", statistics.register),
+    ("POST", G + "/statistics/compute", statistics.compute),
+    ("GET", G + "/provenance/links", provenance.links),
     ("GET", F + "/kafka/subjects/{subject}/versions/latest", ingestion.subject),
     ("GET", F + "/storageconnectors/kafka_connector/byok", ingestion.kafka_connector),
     ("GET", F + "/storageconnectors/onlinefeaturestore", ingestion.online_connector),
@@ -94,6 +102,10 @@ VIEWS: Table = [
     ("DELETE", D, training_sets.delete),
     ("DELETE", D + "/data", training_sets.delete_data),
     ("POST", D + "/compute", training_sets.compute),
+    ("GET", D + "/statistics", statistics.get),
+    ("POST", D + "/statistics", statistics.register),
+    ("POST", D + "/statistics/compute", statistics.compute),
+    ("GET", V + "/provenance/links", provenance.links),
 ]
 DATASETS: Table = [
     ("GET", P + "/dataset/download/with_auth/{path:path}", datasets.download),
@@ -102,6 +114,33 @@ DATASETS: Table = [
     ("POST", P + "/dataset/{path:path}", datasets.post),
     ("DELETE", P + "/dataset/{path:path}", datasets.delete),
 ]
+M = P + "/modelregistries/{registry}/models"
+MODELS: Table = [
+    ("GET", P + "/modelregistries", models.registries),
+    ("GET", M, models.listed),
+    ("GET", M + "/{model}", models.one),
+    ("PUT", M + "/{model}", models.put),
+    ("DELETE", M + "/{model}", models.delete),
+    ("GET", M + "/{model}/provenance/links", models.provenance),
+]
+
+
+def _monitoring(entity: str) -> Table:
+    config, result = entity + "/featuremonitoring/config", entity + "/featuremonitoring/result"
+    return [
+        ("POST", config, monitoring.create),
+        ("PUT", config, monitoring.update),
+        ("GET", config + "/entity", monitoring.by_entity),
+        ("GET", config + "/name/{name}", monitoring.by_name),
+        ("GET", config + "/feature/{feature}", monitoring.by_feature),
+        ("POST", config + "/setup/{name}", monitoring.setup),
+        ("GET", config + "/{config:int}", monitoring.by_id),
+        ("PUT", config + "/{config:int}", monitoring.update),
+        ("DELETE", config + "/{config:int}", monitoring.delete),
+        ("POST", config + "/{config:int}/trigger", monitoring.trigger),
+        ("GET", result + "/byconfig/{config:int}", monitoring.results),
+        ("POST", result, monitoring.register_result),
+    ]
 
 
 def _tags(entity: str) -> Table:
@@ -114,7 +153,25 @@ def _tags(entity: str) -> Table:
     ]
 
 
-API_ROUTES: Table = [*LOGIN, *GROUPS, *_tags(G), *VIEWS, *_tags(V), *_tags(D), *JOBS, *DATASETS]
+API_ROUTES: Table = [
+    *LOGIN,
+    *GROUPS,
+    *_tags(G),
+    *_monitoring(G),
+    *VIEWS,
+    *_tags(V),
+    *_tags(D),
+    *_monitoring(V),
+    *JOBS,
+    *MODELS,
+    *_tags(M + "/{model}"),
+    *DATASETS,
+]
+
+
+def unknown(server: Server, call: Call) -> Answer:
+    """A path of the API that the emulator does not have: said in words, as JSON like every other error."""
+    raise Refused(404, 120000, "The emulator does not have this path", call.url)
 
 
 def routes(server: Server) -> list[BaseRoute]:
@@ -123,4 +180,5 @@ def routes(server: Server) -> list[BaseRoute]:
     return [
         *control_routes,
         *(Route(API + path, endpoint(server, handler), methods=[verb]) for verb, path, handler in API_ROUTES),
+        Route(API + "/{rest:path}", endpoint(server, unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]

@@ -35,6 +35,7 @@ class Server:
     plane: DataPlane
     jobs: Jobs
     host: str
+    url: str
     domain: str
     version: str
 
