@@ -126,8 +126,9 @@ class Writer:
         handle = self.logs.handle(group, head)
         log = columns.stamped(group, changed.frame, changed.digests, write, commit, commit_id)
         groups.produce_offline(self.session, handle, log, _left(until))
+        job = groups.start_materialisation(self.session, handle, _left(until))
         self._serve(group, head, handle, changed, stored, log, until)
-        groups.materialise(self.session, handle, _left(until))
+        groups.wait_for_materialisation(self.session, handle, job, _left(until))
         return self._verified(group, head, write, len(log))
 
     def _serve(

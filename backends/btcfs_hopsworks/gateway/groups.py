@@ -150,8 +150,8 @@ def upsert_online(session: Session, group: Any, frame: pd.DataFrame, seconds: fl
         raise StoreUnavailable(f"{what}: the online store took not all of them within {seconds:.3g} s ({shown})")
 
 
-def materialise(session: Session, group: Any, seconds: float) -> None:
-    """Run the job that moves rows from Kafka to the offline table, and wait for its success."""
+def start_materialisation(session: Session, group: Any, seconds: float) -> Any:
+    """Run the job that moves rows from Kafka to the offline table; what ``wait_for_materialisation`` takes."""
     until = time.monotonic() + seconds
     what = f"materialisation of {group.name} v{group.version}"
     job = session.call(f"job of the {what}", lambda: group.materialization_job, quiet=True)
@@ -159,6 +159,13 @@ def materialise(session: Session, group: Any, seconds: float) -> None:
     # A job that runs already may have read past the place of these rows, so another run follows it.
     while session.call(f"starting the {what}", lambda: _started(job), quiet=True) is None:
         pause = _paused(pause, until, what)
+    return job
+
+
+def wait_for_materialisation(session: Session, group: Any, job: Any, seconds: float) -> None:
+    """Wait for the success of a started job. StoreUnavailable if it fails or does not end in time."""
+    until = time.monotonic() + seconds
+    what = f"materialisation of {group.name} v{group.version}"
     pause = _FIRST_PAUSE
     while True:
         state = _final_state(session, job, what, until)
