@@ -67,7 +67,9 @@ def resolve(
             "such as 'my.cluster.example' or 'eu-west.cloud.hopsworks.ai'"
         )
     if "/" in host or ":" in host:
-        raise ConfigError(f"the Hopsworks host is {host!r}, expected a bare name or address; the port is a setting of its own")
+        raise ConfigError(
+            f"the Hopsworks host is {host!r}, expected a bare name or address; the port is a setting of its own"
+        )
     api_key = api_key or environ.get("HOPSWORKS_API_KEY")
     if not api_key or not api_key.strip():
         raise AuthError(
@@ -79,7 +81,9 @@ def resolve(
     verification = environ.get("HOPSWORKS_HOSTNAME_VERIFICATION", "")
     store = trust_store_path or environ.get("HOPSWORKS_TRUST_STORE_PATH") or None
     if store is not None and not Path(store).is_file():
-        raise ConfigError(f"trust_store_path {str(store)!r} is no file; expected the PEM file of the cluster's authority")
+        raise ConfigError(
+            f"trust_store_path {str(store)!r} is no file; expected the PEM file of the cluster's authority"
+        )
     folder = cert_folder or environ.get("HOPSWORKS_CERT_FOLDER") or None
     return Address(
         host=host,

@@ -132,12 +132,21 @@ class Writer:
         return self._verified(group, head, write, len(log))
 
     def _serve(
-        self, group: FeatureGroup, head: Head, handle: Any, changed: Staged, stored: Staged, log: pd.DataFrame, until: float
+        self,
+        group: FeatureGroup,
+        head: Head,
+        handle: Any,
+        changed: Staged,
+        stored: Staged,
+        log: pd.DataFrame,
+        until: float,
     ) -> None:
         newest = staging.newest(staging.overlaid(stored, changed) if head.spans is None else changed)
         if head.spans is not None:
             spans = head.spans
-            last = np.array([d not in spans or e >= spans[d][2] for d, e in zip(newest.digests, newest.events, strict=True)])
+            last = np.array(
+                [d not in spans or e >= spans[d][2] for d, e in zip(newest.digests, newest.events, strict=True)]
+            )
             newest = newest.take(last)
         else:
             newest = newest.take(np.isin(newest.digests, changed.digests))
@@ -166,7 +175,9 @@ class Writer:
 def _left(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
-        raise StoreUnavailable("the write took longer than write_timeout; nothing of it counts. Raise it, or write fewer rows")
+        raise StoreUnavailable(
+            "the write took longer than write_timeout; nothing of it counts. Raise it, or write fewer rows"
+        )
     return left
 
 

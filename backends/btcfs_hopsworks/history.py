@@ -70,7 +70,9 @@ class Logs:
         if head.rows == 0:
             return None
         wanted = [ENTITY, TIME, EVENT, WRITE, *columns.needed(group, [*group.entity, *names])]
-        found = groups.rows(self._session, self.handle(group, head), list(dict.fromkeys(wanted)), _conditions(group, head, asked))
+        found = groups.rows(
+            self._session, self.handle(group, head), list(dict.fromkeys(wanted)), _conditions(group, head, asked)
+        )
         if found is None or found.num_rows == 0:
             return None
         return _newest(group, found, head, asked)

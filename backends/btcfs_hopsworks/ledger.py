@@ -206,7 +206,9 @@ class Ledger:
         body = "" if record.definition is None else _packed(record.definition.to_dict())
         head = "" if record.head is None else record.head.to_text()
         if max(len(body), len(head)) > LARGEST:
-            raise DefinitionError(f"{record.entry} is too large for the catalogue of a Hopsworks project; use fewer features")
+            raise DefinitionError(
+                f"{record.entry} is too large for the catalogue of a Hopsworks project; use fewer features"
+            )
         return (record.entry, record.defined, record.changed, head, body)
 
 

@@ -81,7 +81,11 @@ class Doors:
                 self._free(view, name)
                 handle = self._logs.handle(group, snapshot.head(group))
                 wanted = [*SERVED, *(columns.name_of(feature) for feature in names)]
-                text = f"{MARK} {view.title}: {view.description}" if index == 0 else f"{MARK} {view.title}, part {index + 1}"
+                text = (
+                    f"{MARK} {view.title}: {view.description}"
+                    if index == 0
+                    else f"{MARK} {view.title}, part {index + 1}"
+                )
                 views.create(self._session, name, view.version, handle, wanted, text)
                 made.append(name)
         except BaseException:

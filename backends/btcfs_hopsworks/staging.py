@@ -36,7 +36,10 @@ class Staged:
     def take(self, mask: Mask) -> Staged:
         places = np.flatnonzero(mask)
         return Staged(
-            self.frame.iloc[places].reset_index(drop=True), self.digests[places], self.times[places], self.events[places]
+            self.frame.iloc[places].reset_index(drop=True),
+            self.digests[places],
+            self.times[places],
+            self.events[places],
         )
 
 

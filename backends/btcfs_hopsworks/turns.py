@@ -37,7 +37,9 @@ class Turns:
         """Hold the turn; StoreBusy if others do not finish within so many seconds."""
         until = time.monotonic() + seconds
         if not self._thread.acquire(timeout=max(seconds, 0.0)):
-            raise StoreBusy(f"another thread of this process writes to {self._title} and did not finish in {seconds:.3g} s")
+            raise StoreBusy(
+                f"another thread of this process writes to {self._title} and did not finish in {seconds:.3g} s"
+            )
         try:
             if self._depth == 0:
                 self._file = _locked(self.path, until, self._title)
@@ -65,7 +67,9 @@ def _locked(path: Path, until: float, title: str) -> Any:
         except BlockingIOError:
             if time.monotonic() >= until:
                 file.close()
-                raise StoreBusy(f"another process writes to {title} (it holds {path}); wait for it, or raise lock_timeout") from None
+                raise StoreBusy(
+                    f"another process writes to {title} (it holds {path}); wait for it, or raise lock_timeout"
+                ) from None
             time.sleep(_PAUSE)
             continue
         return file

@@ -72,14 +72,10 @@ def _each(config: Mapping[str, Any], detection: Mapping[str, Any]) -> list[Mappi
     return found
 
 
-def _compared(
-    one: Mapping[str, Any], detection: Mapping[str, Any], reference: Mapping[str, Any]
-) -> dict[str, Any]:
+def _compared(one: Mapping[str, Any], detection: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
     name = one["featureName"]
     found, expected = detection.get(name, {}), reference.get(name, {})
-    compared = [
-        _comparison(comparison, found, expected) for comparison in one.get("statisticsComparisonConfigs") or ()
-    ]
+    compared = [_comparison(comparison, found, expected) for comparison in one.get("statisticsComparisonConfigs") or ()]
     return {
         "featureName": name,
         **({"detectionStatistics": found} if found else {}),

@@ -43,7 +43,9 @@ def _answered(what: str, exc: BaseException, status: int) -> BtcfsError:
     if code in _ILL_DEFINED:
         return DefinitionError(f"{what}: Hopsworks refuses the definition ({status}{said})")
     if status == 429:
-        return StoreUnavailable(f"{what}: Hopsworks says there were too many requests (429{said}); wait a minute and try again")
+        return StoreUnavailable(
+            f"{what}: Hopsworks says there were too many requests (429{said}); wait a minute and try again"
+        )
     return StoreUnavailable(f"{what}: Hopsworks answers {status}{said}")
 
 

@@ -64,7 +64,7 @@ class Session:
                 return self._workers.call(what, seconds, function)
             with self._silence.entered():
                 return self._workers.call(what, seconds, function)
-        except Exception as exc:  # noqa: BLE001 - the client raises anything, down to bare Exception
+        except Exception as exc:
             error = ours(what, exc)
             if error is exc:
                 raise
@@ -113,7 +113,7 @@ class Session:
         try:
             with self._silence.entered():
                 return self._workers.call(f"login to {address.title}", address.timeout, login)
-        except Exception as exc:  # noqa: BLE001 - the client raises anything, down to bare Exception
+        except Exception as exc:
             self._undo_login()
             if "Could not find project" in str(exc):
                 raise self._unknown_project() from exc
@@ -183,9 +183,7 @@ def acquire(address: Address, meters: Callable[[], tuple[Any, ...]]) -> Session:
                     f"{address.title} cannot be opened beside it; close the first store or use another process"
                 )
             if session.address.api_key != address.api_key:
-                raise ConfigError(
-                    f"this process has {address.title} open with another API key; close that store first"
-                )
+                raise ConfigError(f"this process has {address.title} open with another API key; close that store first")
         else:
             _refuse_foreign_login(address)
             session = Session(address, meters())
@@ -220,7 +218,9 @@ def visible_projects(address: Address) -> list[str]:
         response.raise_for_status()
         return sorted(str(item["project"]["name"]) for item in response.json())
     except (requests.RequestException, ValueError, KeyError, TypeError) as exc:
-        raise NotFound(f"no project {address.project!r} on {address.host}, and its projects cannot be listed: {exc}") from exc
+        raise NotFound(
+            f"no project {address.project!r} on {address.host}, and its projects cannot be listed: {exc}"
+        ) from exc
 
 
 def client_version() -> str:

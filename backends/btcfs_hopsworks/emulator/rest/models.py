@@ -96,5 +96,3 @@ def provenance(server: Server, call: Call) -> Answer:
     """The emulator keeps no link between a model and its training data beyond what the model's fields say."""
     _found(server, call)
     return {"upstream": [], "downstream": []}
-
-

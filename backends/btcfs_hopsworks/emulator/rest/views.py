@@ -230,7 +230,7 @@ def _statement(server: Server, view: View, index: int, call: Call, *, in_batch: 
 
 def _served(call: Call, feature: ViewFeature) -> bool:
     helper = feature.inference_helper
-    if feature.label or feature.training_helper and not helper:
+    if feature.label or (feature.training_helper and not helper):
         return False
     if call.flag("inference_helper_columns"):
         return helper
