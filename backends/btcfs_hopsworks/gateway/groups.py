@@ -124,6 +124,7 @@ def produce_offline(session: Session, group: Any, frame: pd.DataFrame, seconds: 
             parts.insert(frame, storage="offline", write_options=options, validation_options=dict(_CHECKS_OFF))
 
     session.call(f"writing {len(frame)} rows of {group.name} v{group.version}", send, seconds, quiet=True)
+    session.record(sent=int(frame.memory_usage(deep=False).sum()))
 
 
 def upsert_online(session: Session, group: Any, frame: pd.DataFrame, seconds: float) -> None:
@@ -145,6 +146,7 @@ def upsert_online(session: Session, group: Any, frame: pd.DataFrame, seconds: fl
         return counted
 
     counted = session.call(what, send, seconds + 1.0, quiet=True)
+    session.record(sent=int(frame.memory_usage(deep=False).sum()))
     if counted.get("UPSERTED", 0) < len(frame):
         shown = ", ".join(f"{rows} {status}" for status, rows in sorted(counted.items())) or "none taken"
         raise StoreUnavailable(f"{what}: the online store took not all of them within {seconds:.3g} s ({shown})")
@@ -200,7 +202,13 @@ def rows(
             return None
         return pa.Table.from_batches(parts)
 
-    return session.call(f"reading {group.name} v{group.version}", read, limit, quiet=True)
+    try:
+        found = session.call(f"reading {group.name} v{group.version}", read, limit, quiet=True)
+    except StoreUnavailable:
+        _forget_query_service()
+        raise
+    session.record(received=0 if found is None else found.nbytes)
+    return found
 
 
 def online_query(group: Any, columns: Sequence[str]) -> Any:
@@ -223,11 +231,11 @@ def url(session: Session, group: Any) -> str:
     return f"{session.url()}/fs/{session.store.id}/fg/{group.id}"
 
 
-def reset_query_service(session: Session) -> None:
-    """Let the client look for the Query Service again after it gave it up for the session."""
-    import hsfs
+def _forget_query_service() -> None:
+    """Let the next read connect anew; the client gives the Query Service up for the session if its first look fails."""
+    from hsfs.core import arrow_flight_client
 
-    session.call("looking for the Query Service", hsfs.reset_offline_query_service_client)
+    arrow_flight_client._close()
 
 
 def _first(found: Any) -> Any | None:

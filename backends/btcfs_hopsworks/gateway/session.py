@@ -70,6 +70,11 @@ class Session:
                 raise
             raise error from exc
 
+    def record(self, sent: int = 0, received: int = 0) -> None:
+        """Count bytes that go beside REST: rows to Kafka, answers of the Query Service."""
+        for meter in self.meters:
+            meter.record(0, sent, received)
+
     def url(self) -> str:
         """The project's page."""
         return str(self.project.get_url())
