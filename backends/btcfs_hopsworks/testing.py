@@ -18,6 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from btcfs_hopsworks.emulator.application import Emulator
 
+
 @pytest.fixture(scope="module")
 def hopsworks_emulator() -> Iterator[Emulator]:
     """A running emulator on a loopback address of its own, with its knobs and calls as attributes."""

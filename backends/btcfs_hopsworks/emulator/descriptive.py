@@ -81,9 +81,9 @@ def _finite(rows: str, column: str) -> str:
 def _uniqueness(plane: DataPlane, rows: str, column: str, filled: int, different: int) -> dict[str, Any]:
     if not filled:
         return {}
-    counts = plane.query(
-        f"SELECT count(*) AS n FROM {rows} WHERE {column} IS NOT NULL GROUP BY {column}"
-    ).to_pydict()["n"]
+    counts = plane.query(f"SELECT count(*) AS n FROM {rows} WHERE {column} IS NOT NULL GROUP BY {column}").to_pydict()[
+        "n"
+    ]
     return {
         "distinctness": different / filled,
         "uniqueness": sum(n == 1 for n in counts) / filled,

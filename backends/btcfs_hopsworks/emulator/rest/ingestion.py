@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-
 from btcfs_hopsworks.emulator.avro import record_schema
 from btcfs_hopsworks.emulator.metadata import Group, OnlineIngestion
 from btcfs_hopsworks.emulator.rest.server import Answer, Call, Refused, Server, group_of, items, project_of
@@ -102,5 +101,3 @@ def forget(server: Server, group: Group) -> None:
         gone = [i.id for i in server.state.ingestions.values() if i.group_id == group.id]
         for number in gone:
             del server.state.ingestions[number]
-
-

@@ -8,6 +8,7 @@ from btcfs_hopsworks.emulator.rest.group_rules import check_entity_name
 from btcfs_hopsworks.emulator.rest.jobs import job_fields
 from btcfs_hopsworks.emulator.rest.server import Answer, Call, Refused, Server, group_of, items, project_of, view_of
 
+
 def entity_of(server: Server, call: Call) -> str:
     if "group" in call.path:
         return f"featuregroups/{group_of(server, call).id}"
@@ -22,7 +23,12 @@ def create(server: Server, call: Call) -> Answer:
         if any(c["entity"] == entity and c["name"] == name for c in configs.values()):
             raise Refused(400, 270234, "The feature monitoring configuration already exists", name)
         number = server.state.next_id()
-        config = {**fields, "id": number, "entity": entity, "jobName": f"{_title(server, call)}_{name}_run_feature_monitoring"}
+        config = {
+            **fields,
+            "id": number,
+            "entity": entity,
+            "jobName": f"{_title(server, call)}_{name}_run_feature_monitoring",
+        }
         _number_parts(server, config)
         configs[number] = config
     server.jobs.define(project.id, config["jobName"], "monitoring", {"config": number})
@@ -46,7 +52,10 @@ def _number_parts(server: Server, config: dict[str, Any]) -> None:
         for comparison in one.get("statisticsComparisonConfigs") or ():
             comparison["id"] = comparison.get("id") or server.state.next_id()
     if config.get("jobSchedule"):
-        config["jobSchedule"] = {**config["jobSchedule"], "id": config["jobSchedule"].get("id") or server.state.next_id()}
+        config["jobSchedule"] = {
+            **config["jobSchedule"],
+            "id": config["jobSchedule"].get("id") or server.state.next_id(),
+        }
 
 
 def shown(config: dict[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def everything(server: Server, call: Call) -> Answer:
 def update(server: Server, call: Call) -> Answer:
     view, fields = view_of(server, call), call.object()
     group_rules.check_description(fields.get("description"))
-    kept = {name: fields[name] for name in ("description", "loggingEnabled", "maxFeatureAgeSecs") if name in fields}
+    names = ("description", "loggingEnabled", "maxFeatureAgeSecs")
+    kept: dict[str, Any] = {name: fields[name] for name in names if name in fields}
     after = attrs.evolve(view, body={**view.body, **kept})
     with server.state.lock:
         server.state.views[view.id] = after
@@ -230,7 +231,7 @@ def _statement(server: Server, view: View, index: int, call: Call, *, in_batch: 
 
 def _served(call: Call, feature: ViewFeature) -> bool:
     helper = feature.inference_helper
-    if feature.label or feature.training_helper and not helper:
+    if feature.label or (feature.training_helper and not helper):
         return False
     if call.flag("inference_helper_columns"):
         return helper
