@@ -23,11 +23,11 @@ from btcfs_hopsworks.emulator import data_plane, mariadb, tansu
 from btcfs_hopsworks.emulator.avro import wire_schema
 from btcfs_hopsworks.emulator.call_log import CallLog
 from btcfs_hopsworks.emulator.knobs import Knobs
+from btcfs_hopsworks.emulator.loopback import free_address
 from btcfs_hopsworks.emulator.metadata import Feature, Group, OnlineIngestion, Project
 from btcfs_hopsworks.emulator.planes import Services
 from btcfs_hopsworks.emulator.servers import PRIVATE
 from btcfs_hopsworks.emulator.state import State
-from btcfs_hopsworks.testing import free_address
 
 MODES = ("pip", "services")
 PROJECT = Project(119, "bitcoin")
