@@ -25,7 +25,7 @@ from btcfs_hopsworks.emulator.rest.guard import Guard
 from btcfs_hopsworks.emulator.rest.routes import routes
 from btcfs_hopsworks.emulator.rest.server import Server
 from btcfs_hopsworks.emulator.state import State
-from btcfs_hopsworks.emulator.works import define_works
+from btcfs_hopsworks.emulator.works import Works
 
 VERSION = "5.2.1"
 """The server version it claims, which is that of the client it was checked against."""
@@ -70,8 +70,7 @@ class Emulator:
         except BaseException:
             shutil.rmtree(self.state.folder, ignore_errors=True)
             raise
-        self._jobs = Jobs(self.state, self.knobs, self.calls)
-        define_works(self._jobs, self.state, self._plane)
+        self._jobs = Jobs(self.state, self.knobs, self.calls, Works(self.state, self._plane).by_kind())
         try:
             self._serve()
         except BaseException:

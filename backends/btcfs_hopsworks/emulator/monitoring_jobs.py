@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from btcfs_hopsworks.emulator.descriptive import describe
@@ -67,8 +67,10 @@ def run(state: State, plane: DataPlane, config: Mapping[str, Any]) -> dict[str, 
 def _each(config: Mapping[str, Any], detection: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The configurations of features; one without a name is for all of them."""
     found: list[Mapping[str, Any]] = []
-    for one in config.get("featureStatisticsConfigs") or ({},):
-        found += [one] if one.get("featureName") else [{**one, "featureName": name} for name in detection]
+    configured: Sequence[Mapping[str, Any]] = config.get("featureStatisticsConfigs") or ({},)
+    for one in configured:
+        named = one.get("featureName")
+        found += [one] if named else [{**one, "featureName": name} for name in detection]
     return found
 
 

@@ -49,7 +49,7 @@ def get(server: Server, call: Call) -> Answer:
     children = sorted(path.iterdir())
     begun, limit = int(call.query.get("offset", 0)), int(call.query.get("limit", 1000))
     shown = [inode(server, child) for child in children[begun : begun + limit]]
-    return {"count": len(children), **({"items": shown} if shown else {})}
+    return {"count": len(children), "items": shown}
 
 
 def inode(server: Server, path: Path) -> dict[str, Any]:
@@ -71,7 +71,8 @@ def inode(server: Server, path: Path) -> dict[str, Any]:
             "modificationTime": iso(int(about.st_mtime * 1000)),
             "underConstruction": False,
         },
-        "datasetType": "DATASET",
+        # Only what the project itself has: a client refuses to take one of these for a model's folder.
+        **({"datasetType": "DATASET"} if len(Path(hopsfs).parts) == 4 else {}),
         "permission": "EDITABLE",
         "zipState": "NONE",
     }

@@ -51,7 +51,7 @@ def _fields(server: Server, call: Call, model: dict[str, Any]) -> dict[str, Any]
         "modelRegistryId": project.id,
         "description": model.get("description") or "",
         **({"framework": model["framework"]} if model.get("framework") else {}),
-        "metrics": {name: str(value) for name, value in (model.get("metrics") or {}).items()},
+        "metrics": model.get("metrics") or {},
         **({"environment": model["environment"]} if model.get("environment") else {}),
         **({"program": model["program"]} if model.get("program") else {}),
         **({"modelSchema": model["modelSchema"]} if model.get("modelSchema") else {}),

@@ -144,7 +144,7 @@ def forget(server: Server, found: TrainingSet) -> None:
 
 def update(server: Server, call: Call) -> Answer:
     found, fields = training_set_of(server, call), call.object()
-    kept = {name: fields[name] for name in ("description", "statisticsConfig") if name in fields}
+    kept: dict[str, Any] = {name: fields[name] for name in ("description", "statisticsConfig") if name in fields}
     after = attrs.evolve(found, body={**found.body, **kept})
     with server.state.lock:
         server.state.training_sets[found.id] = after

@@ -138,7 +138,8 @@ def everything(server: Server, call: Call) -> Answer:
 def update(server: Server, call: Call) -> Answer:
     view, fields = view_of(server, call), call.object()
     group_rules.check_description(fields.get("description"))
-    kept = {name: fields[name] for name in ("description", "loggingEnabled", "maxFeatureAgeSecs") if name in fields}
+    names = ("description", "loggingEnabled", "maxFeatureAgeSecs")
+    kept: dict[str, Any] = {name: fields[name] for name in names if name in fields}
     after = attrs.evolve(view, body={**view.body, **kept})
     with server.state.lock:
         server.state.views[view.id] = after
