@@ -7,65 +7,37 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pandas as pd
 
 from btcfs import catalogue, instants, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import DefinitionError, SchemaError, StoreUnavailable
+from btcfs.errors import SchemaError, StoreUnavailable
 from btcfs.store import Capability, FeatureVector, Summary, WriteReport
-from btcfs_hopsworks import columns, serving, staging
+from btcfs_hopsworks import applying, columns, ledger, others, serving, staging
 from btcfs_hopsworks.address import Address
-from btcfs_hopsworks.commits import Writer
-from btcfs_hopsworks.gateway import groups
-from btcfs_hopsworks.gateway.session import Session, acquire, release
+from btcfs_hopsworks.gateway import observing
+from btcfs_hopsworks.gateway.session import acquire, release
 from btcfs_hopsworks.gateway.traffic import Tally
-from btcfs_hopsworks.history import Asked, Logs
-from btcfs_hopsworks.ledger import Head, Ledger, Record, Snapshot, entry_of, tombstones
-from btcfs_hopsworks.serving import Doors
-from btcfs_hopsworks.turns import Turns
+from btcfs_hopsworks.history import Asked
+from btcfs_hopsworks.ledger import Snapshot
+from btcfs_hopsworks.others import OtherGroup
+from btcfs_hopsworks.shared import Shared, shared_by
 from btcfs_hopsworks.vectors import TRUSTED, Vectors
 
 if TYPE_CHECKING:
     from btcfs.store import Commit
 
 
-@attrs.frozen(eq=False)
-class Shared:
-    """What the stores on one session have in common."""
-
-    session: Session
-    ledger: Ledger
-    logs: Logs
-    doors: Doors
-    writer: Writer
-    turns: Turns
-    tally: Tally
-
-
 def open_store(address: Address, *, lock_timeout: float, defaults: Mapping[str, str] | None) -> HopsworksStore:
     """The store of that project; see ``btcfs_hopsworks.connect``."""
     session = acquire(address, lambda: (Tally(),))
     try:
-        shared = session.shared.get("store") or session.shared.setdefault("store", _shared(session))
+        shared = session.shared.get("store") or session.shared.setdefault("store", shared_by(session))
         shared.ledger.refresh()
         return HopsworksStore(shared, lock_timeout, dict(defaults or {}))
     except BaseException:
         release(session)
         raise
-
-
-def _shared(session: Session) -> Shared:
-    ledger, logs = Ledger(session), Logs(session)
-    return Shared(
-        session,
-        ledger,
-        logs,
-        Doors(session, logs),
-        Writer(session, ledger, logs),
-        Turns(session.address.place, session.address.title),
-        session.meters[0],
-    )
 
 
 class HopsworksStore:
@@ -87,23 +59,9 @@ class HopsworksStore:
 
     def apply(self, definition: FeatureGroup | FeatureView) -> None:
         shared = self._opened()
-        if definition in shared.ledger.refresh().definitions:
-            return
-        with self.exclusive():
-            snapshot = shared.ledger.refresh()
-            catalogue.check_apply(snapshot.definitions, definition)
-            stamp = shared.ledger.stamp()
-            record = snapshot.record(definition)
-            if record is not None and record.definition is not None:
-                shared.ledger.put([attrs.evolve(record, defined=stamp, changed=stamp, definition=definition)])
-                return
-            head = None
-            if isinstance(definition, FeatureGroup):
-                self._make_group(shared, definition)
-                head = Head(stamp, stamp, spans=None if definition.interval is None else {})
-            else:
-                shared.doors.make(catalogue.resolve(snapshot.definitions, definition), snapshot)
-            shared.ledger.put([Record(entry_of(definition), stamp, stamp, definition, head)])
+        if definition not in shared.ledger.refresh().definitions:
+            with self.exclusive():
+                applying.apply(shared, definition)
 
     def definitions(self) -> Sequence[Definition]:
         return self._opened().ledger.refresh().definitions
@@ -111,18 +69,7 @@ class HopsworksStore:
     def delete(self, definition: FeatureGroup | FeatureView, *, all_versions: bool = False) -> None:
         shared = self._opened()
         with self.exclusive():
-            snapshot = shared.ledger.refresh()
-            doomed = catalogue.doomed(snapshot.definitions, definition, all_versions=all_versions)
-            stored = snapshot.definitions
-            # First the catalogue: what is left behind if the rest fails is of no definition, and is found and used anew.
-            records = [snapshot.records[entry_of(victim)] for victim in doomed]
-            shared.ledger.put(tombstones(records, shared.ledger.stamp()))
-            for victim in doomed:
-                if isinstance(victim, FeatureGroup):
-                    shared.logs.forget(victim)
-                    groups.delete(shared.session, *victim.ref)
-                else:
-                    shared.doors.remove(victim, len(catalogue.resolve(stored, victim).parts))
+            applying.delete(shared, definition, all_versions=all_versions)
 
     def write(
         self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], *, commit: Commit | None = None
@@ -214,6 +161,72 @@ class HopsworksStore:
         catalogue.same(snapshot.definitions, definition)
         return serving.page(shared.session, definition, shared.logs, snapshot)
 
+    def compute_statistics(self, group: FeatureGroup) -> dict[str, dict[str, Any]]:
+        """Have Hopsworks compute and show the statistics of a group; they are returned by feature.
+
+        They are of every row of the log, corrected ones included. StoreUnavailable if the job does not end in time.
+        """
+        shared, handle = self._handle(group)
+        observing.compute_statistics(shared.session, handle, shared.session.address.write_timeout)
+        return observing.statistics(shared.session, handle)
+
+    def create_monitoring(
+        self,
+        group: FeatureGroup,
+        feature: str,
+        *,
+        name: str | None = None,
+        window: str = "1d",
+        reference: str = "1w1d",
+        metric: str = "mean",
+        threshold: float = 0.5,
+        cron: str = "0 0 12 ? * * *",
+    ) -> str:
+        """Make a feature-monitoring configuration in Hopsworks; its page.
+
+        The feature's ``metric`` over the last ``window`` is compared with that of as long a window that began
+        ``reference`` ago, at each time of the Quartz expression ``cron`` (UTC); a difference above ``threshold`` is a
+        shift. SchemaError for an unknown feature.
+        """
+        _refuse_unknown(group, "feature", [feature], group.feature_names)
+        shared, handle = self._handle(group)
+        return observing.monitor(
+            shared.session,
+            handle,
+            name or f"btcfs_{feature}_{metric}",
+            columns.name_of(feature),
+            window=window,
+            reference=reference,
+            metric=metric,
+            threshold=threshold,
+            cron=cron,
+        )
+
+    def other_groups(self) -> list[OtherGroup]:
+        """The feature groups of the project that were made by other hands, by name and version."""
+        shared = self._opened()
+        ours = {d.ref for d in self.definitions() if isinstance(d, FeatureGroup)} | {(ledger.NAME, ledger.VERSION)}
+        return others.listed(shared.session, ours)
+
+    def read_other(
+        self,
+        name: str,
+        version: int = 1,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Rows of a group made by other hands, with ``start <= event time < end``, in the types that Hopsworks gives.
+
+        NotFound for an unknown group; SchemaError for an unknown column.
+        """
+        return others.read(self._opened().session, name, version, columns, start, end)
+
+    def other_vector(self, view: str, version: int, key: Mapping[str, Any]) -> dict[str, Any]:
+        """The online values by feature for a key of a view made by other hands. NotFound for an unknown view or key."""
+        return others.vector(self._opened().session, view, version, key)
+
     def close(self) -> None:
         shared, self._shared = self._shared, None
         if shared is not None:
@@ -226,26 +239,10 @@ class HopsworksStore:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _make_group(self, shared: Shared, group: FeatureGroup) -> None:
-        wanted = columns.columns(group)
-        found = groups.find(shared.session, *group.ref)
-        if found is None:
-            groups.create(
-                shared.session,
-                *group.ref,
-                wanted,
-                primary_key=columns.ROW,
-                event_time=columns.name_of(group.event_time),
-                description=group.description,
-                statistics=True,
-            )
-            return
-        # Left by a try that came to no end, if it is as we make them; its rows are before the new head and never count.
-        if [(c.name, c.type) for c in wanted] != groups.columns_of(found):
-            raise DefinitionError(
-                f"{group.title}: Hopsworks has a feature group of that name and version with another schema, not made by "
-                f"btcfs; use another name, or version {group.version + 1}"
-            )
+    def _handle(self, group: FeatureGroup) -> tuple[Shared, Any]:
+        head = self._opened_for(group, None).head(group)
+        shared = self._opened()
+        return shared, shared.logs.handle(group, head)
 
     def _opened(self) -> Shared:
         if self._shared is None:

@@ -80,7 +80,11 @@ class Scene:
 def opened() -> Iterator[tuple[Emulator, HopsworksStore]]:
     with Emulator(host=free_address()) as emulator:
         store = connect(
-            host=emulator.host, port=emulator.port, api_key=emulator.api_key, timeout=TIMEOUT, write_timeout=WRITE_TIMEOUT
+            host=emulator.host,
+            port=emulator.port,
+            api_key=emulator.api_key,
+            timeout=TIMEOUT,
+            write_timeout=WRITE_TIMEOUT,
         )
         with store:
             yield emulator, store

@@ -52,8 +52,8 @@ class Silence:
             self._depth += 1
             if self._depth == 1:
                 self._streams = (sys.stdout, sys.stderr)
-                sys.stdout = _Filter(sys.stdout, self._threads)  # type: ignore[assignment]
-                sys.stderr = _Filter(sys.stderr, self._threads)  # type: ignore[assignment]
+                sys.stdout = _Filter(sys.stdout, self._threads)
+                sys.stderr = _Filter(sys.stderr, self._threads)
         try:
             yield
         finally:

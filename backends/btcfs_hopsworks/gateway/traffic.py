@@ -42,7 +42,7 @@ class Metered(HTTPAdapter):
         self._seconds = seconds
         super().__init__(pool_connections=4, pool_maxsize=16)
 
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (min(CONNECT_SECONDS, self._seconds), self._seconds)
         body = request.body
