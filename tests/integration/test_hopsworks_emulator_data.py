@@ -17,6 +17,8 @@ pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is n
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
 
 import fastavro
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from btcfs_hopsworks.emulator.avro import record_schema
 from btcfs_hopsworks.emulator.metadata import Commit, Feature, Group
@@ -273,6 +275,29 @@ def test_composite_keys_in_one_query(cluster: Emulated, candles: Group) -> None:
         return found
 
     assert sorted(asyncio.run(ask())) == [(1.0,), (3.0,)]
+
+
+def test_any_text_is_found_again(cluster: Emulated) -> None:
+    """A key of any characters finds its row, as the driver quotes it: alone, and among others in one query."""
+    group = cluster.group(Feature("close", "double"))
+    table = f"`{PROJECT.online_database}`.`{group.table}`"
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(
+        st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), min_size=2, max_size=4, unique=True)
+    )
+    def law(keys: list[str]) -> None:
+        rows = [(key, 1, None, float(place)) for place, key in enumerate(keys)]
+        cluster.plane.tables.clear(PROJECT.online_database, group)
+        cluster.plane.tables.upsert(PROJECT.online_database, group, rows)
+
+        alone = cluster.sql(f"SELECT close FROM {table} WHERE `symbol` = %s AND `number` = %s", (keys[0], 1))
+        wanted = tuple((key, 1) for key in keys[1:])
+        among = cluster.sql(f"SELECT symbol FROM {table} WHERE (`symbol`, `number`) IN %s", (wanted,))
+        assert alone == [(0.0,)]
+        assert sorted(found for (found,) in among) == sorted(keys[1:])
+
+    law()
 
 
 def test_appended_features(cluster: Emulated, candles: Group) -> None:

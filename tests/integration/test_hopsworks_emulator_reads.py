@@ -200,6 +200,32 @@ def test_missing_vectors_keep_their_place(cluster: Emulated, candles: Group) -> 
     ]  # fmt: skip
 
 
+def test_vector_of_two_groups(cluster: Emulated, candles: Group) -> None:
+    """Each group of a join is looked up by its own key, a prefixed one too; one without a row leaves its places empty."""
+    other = cluster.group(Feature("mood", "double"))
+    cluster.counted(cluster.write(other, [row(7, mood=0.5)]))
+    number = cluster.state.next_id()
+    features = (
+        ViewFeature("up", "boolean", "up", candles.id, 0),
+        ViewFeature("o_mood", "double", "mood", other.id, 1, join_index=1, prefix="o_"),
+    )
+    keys = (
+        ServingKey("symbol", candles.id, 0),
+        ServingKey("number", candles.id, 0),
+        ServingKey("symbol", other.id, 1, prefix="o_", required=False, join_on="symbol"),
+        ServingKey("number", other.id, 1, prefix="o_", required=True),
+    )
+    view = View(number, PROJECT.id, f"view{number}", 1, {}, features, keys, 0)
+    cluster.state.views[number] = view
+    known = {"symbol": "BTC", "number": 2}
+
+    found = lookup(cluster, view, [{**known, "o_number": 7}, {**known, "o_number": 8}]).json()
+
+    assert found["features"] == [[True, 0.5], [True, None]]
+    assert found["status"] == ["COMPLETE", "MISSING"]
+    assert [detail["httpStatus"] for detail in found["detailedStatus"][1]] == [200, 404]
+
+
 def test_rest_vectors_refuse(cluster: Emulated, candles: Group) -> None:
     """A wrong key is 401 and an unknown view 400."""
     view = a_view(cluster, candles)

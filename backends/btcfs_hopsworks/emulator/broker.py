@@ -28,7 +28,7 @@ class Broker:
     _stop: Callable[[], None] | None = attrs.field(default=None, repr=False)
 
     def partitions(self, topic: str) -> Sequence[int]:
-        """The partitions of a topic, which is made if it is not there. StoreUnavailable is the client's to raise."""
+        """The partitions of a topic, which is made if it is not there. KafkaException if the broker does not answer."""
         if not self.forgets:
             _create(self.bootstrap_servers, topic)
         producer = Producer({**QUIET, "bootstrap.servers": self.bootstrap_servers})

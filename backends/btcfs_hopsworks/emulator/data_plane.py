@@ -6,7 +6,7 @@ import base64
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def start(state: State, knobs: Knobs, calls: CallLog, services: Services) -> Loc
         tables, address = stack.enter_context(online_store(services, folder, knobs, calls))
         staging, consumer = Staging(), OnlineConsumer(state, knobs, tables)
         stack.callback(consumer.close)
-        reader = TopicReader(broker, _into(staging, consumer))
+        reader = TopicReader(broker, _into(state, staging, consumer))
         stack.callback(reader.close)
         service = flight.serve(certificates, state, warehouse, knobs, calls, services.host)
         stack.callback(service.shutdown)
@@ -189,9 +189,10 @@ def start(state: State, knobs: Knobs, calls: CallLog, services: Services) -> Loc
         )
 
 
-def _into(staging: Staging, consumer: OnlineConsumer) -> Callable[[Any], None]:
-    def hand_on(records: list[Record]) -> None:
-        staging.add(records)
-        consumer.add(records)
+def _into(state: State, staging: Staging, consumer: OnlineConsumer) -> Callable[[Sequence[Record]], None]:
+    def hand_on(records: Sequence[Record]) -> None:
+        known = [record for record in records if record.group_id in state.groups]
+        staging.add(known)
+        consumer.add(known)
 
     return hand_on

@@ -117,7 +117,7 @@ class SqliteTables:
     def select(self, database: str, sql: str) -> tuple[list[Row], list[str]]:
         """The rows and column names of a query in MySQL's dialect. sqlite3.Error if it cannot be run."""
         with self._lock:
-            cursor = self._database(database).execute(translated(sql))
+            cursor = self._database(database).execute(*translated(sql))
             return cursor.fetchall(), [column[0] for column in cursor.description or ()]
 
     def close(self) -> None:

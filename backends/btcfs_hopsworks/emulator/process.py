@@ -55,17 +55,20 @@ def command(
     )
     _turn(emulator.knobs, job_delay, online_lag, settings, faults)
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
     try:
         emulator.start()
     except OSError as exc:
         raise StoreUnavailable(
             f"the emulator cannot start on {host}: {exc}; give it an address of its own with --host 127.0.0.2"
         ) from exc
+    # Set after the start, since servers that it starts set handlers of their own.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     try:
         _announce(emulator, env_file, as_json)
-        stopped.wait()
+        # A signal that another thread receives does not wake an endless wait of this one.
+        while not stopped.wait(0.2):
+            pass
     finally:
         emulator.stop()
 

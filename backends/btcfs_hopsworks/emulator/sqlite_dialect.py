@@ -10,25 +10,34 @@ _KEYS = re.compile(r"\bIN\s*(?=\(\s*\()", re.IGNORECASE)
 _TOKEN = re.compile(r"'(?:[^']|'')*'|`[^`]*`|[(),]|[^'`(),]+")
 
 
-def translated(sql: str) -> str:
-    """The same query with SQLite's literals, and with lists of keys of several columns that it can look up."""
+def translated(sql: str) -> tuple[str, list[str]]:
+    """The same query in SQLite's words, and its parameters: texts that SQLite cannot read from a query."""
+    parameters: list[str] = []
     if "\\" in sql or "_binary" in sql:
-        sql = _LITERAL.sub(_literal, sql)
-    found = _KEYS.search(sql)
-    if found is None:
-        return sql
-    end = _closing(sql, found.end())
-    return f"{sql[: found.end()]}{_rows(sql[found.end() + 1 : end])}{translated(sql[end + 1 :])}"
+        sql = _LITERAL.sub(lambda found: _literal(found, parameters), sql)
+    return _with_keys(sql), parameters
 
 
-def _literal(found: re.Match[str]) -> str:
+def _literal(found: re.Match[str], parameters: list[str]) -> str:
     if found["text"] is None:
         return found[0]
     text = found["text"].replace("''", "'")
     text = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), text, flags=re.DOTALL)
     if found["introducer"]:
         return "x'" + text.encode("utf-8", "surrogateescape").hex() + "'"
+    if "\0" in text:
+        parameters.append(text)
+        return "?"
     return "'" + text.replace("'", "''") + "'"
+
+
+def _with_keys(sql: str) -> str:
+    """With lists of keys of several columns written so that SQLite looks them up."""
+    found = _KEYS.search(sql)
+    if found is None:
+        return sql
+    end = _closing(sql, found.end())
+    return f"{sql[: found.end()]}{_rows(sql[found.end() + 1 : end])}{_with_keys(sql[end + 1 :])}"
 
 
 def _closing(sql: str, opening: int) -> int:
@@ -50,6 +59,6 @@ def _rows(keys: str) -> str:
 
 
 def _kind(literal: str) -> str:
-    if literal.startswith(("'", '"')):
+    if literal.startswith(("'", '"', "?")):
         return "TEXT"
     return "INTEGER" if re.fullmatch(r"-?\d+", literal) else "NUMERIC"

@@ -34,11 +34,21 @@ class Staging:
                     self._values.setdefault(record.group_id, []).append(record.value)
 
     def take(self, group: Group) -> pa.Table:
-        """The rows of a group in the order they arrived, which are then no longer here. ValueError if not readable."""
+        """The rows of a group in the order they arrived, which are then no longer here.
+
+        ValueError if one of them cannot be read; then all of them stay.
+        """
         with self._lock:
-            rows = decoded(group, self._values.get(group.id, ()))
-            self._values.pop(group.id, None)
-            earlier = self._tables.pop(group.id, None)
+            values, earlier = self._values.pop(group.id, []), self._tables.pop(group.id, None)
+        try:
+            # Outside the lock: the reader of all topics would wait for it.
+            rows = decoded(group, values)
+        except BaseException:
+            with self._lock:
+                self._values[group.id] = values + self._values.get(group.id, [])
+                if earlier is not None:
+                    self._tables[group.id] = earlier
+            raise
         return rows if earlier is None else pa.concat_tables([earlier, rows], promote_options="default")
 
     def put_back(self, group: Group, rows: pa.Table) -> None:
