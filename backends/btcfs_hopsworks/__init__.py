@@ -1,0 +1,1 @@
+"""Hopsworks as a backend: rows through the unmodified ``hopsworks`` client, vectors from its online store."""
