@@ -20,6 +20,7 @@ else:
     import tomli as tomllib
 
 PREFIX = "BTCFS_"
+SECTIONS = ("source", "fallback")  # each a name with options of its own
 # Of these, the first names the file, two are for btcfs's own tests, and one is a secret that only btcfs serve reads.
 _NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_TEST_PROFILE", "BTCFS_ADMIN_TOKEN")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
@@ -86,10 +87,11 @@ def from_file(folder: Path, path: str | Path | None = None) -> dict[str, Entry]:
 
 def _dotted(variable: str, backends: Sequence[str]) -> str:
     rest = variable[len(PREFIX) :].lower()
-    if rest == "source":
-        return "source.name"
-    if rest.startswith("source_"):
-        return f"source.{rest[len('source_') :]}"
+    for section in SECTIONS:
+        if rest == section:
+            return f"{section}.name"
+        if rest.startswith(f"{section}_"):
+            return f"{section}.{rest[len(section) + 1 :]}"
     for backend in sorted(backends, key=len, reverse=True):
         start = backend.lower().replace("-", "_") + "_"
         if rest.startswith(start) and rest != start:
@@ -110,11 +112,11 @@ def _parsed(file: Path) -> tuple[str, dict[str, Any]]:
 
 def _flattened(file: Path, text: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
     for name, value in content.items():
-        if name == "source" and isinstance(value, str):
-            yield _entry(file, text, "source.name", "source", value)
-        elif name == "source" and isinstance(value, Mapping):
+        if name in SECTIONS and isinstance(value, str):
+            yield _entry(file, text, f"{name}.name", name, value)
+        elif name in SECTIONS and isinstance(value, Mapping):
             for option, v in value.items():
-                yield _entry(file, text, f"source.{option}", option, v)
+                yield _entry(file, text, f"{name}.{option}", option, v)
         elif name == "backends" and isinstance(value, Mapping):
             for backend, options in value.items():
                 if not isinstance(options, Mapping):

@@ -43,7 +43,7 @@ class Outage:
             return getattr(self.store, name)
         raise AttributeError(name)
 
-    def __enter__(self) -> Outage:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

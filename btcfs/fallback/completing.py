@@ -178,9 +178,11 @@ class Sides:
         def on(store: FeatureStore) -> WriteReport | None:
             definition = entry.definition
             if entry.kind == "apply":
-                return store.apply(definition)
+                store.apply(definition)
+                return None
             if entry.kind == "delete":
-                return store.delete(definition, all_versions=entry.all_versions)
+                store.delete(definition, all_versions=entry.all_versions)
+                return None
             assert isinstance(definition, FeatureGroup)
             rows = self._journal.rows_of(entry.number)
             return store.write(definition, spooled(rows), commit=entry.commit)

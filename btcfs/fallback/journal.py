@@ -79,7 +79,7 @@ class Entry:
 class Journal:
     """The entries in a folder, for several processes. Whoever adds or changes one holds ``turn``.
 
-    ``target`` says which two stores it belongs to; ConfigError if the folder holds entries of others.
+    ``target`` says which two stores it belongs to; ConfigError if it is the journal of others.
     """
 
     def __init__(self, folder: Path, target: str) -> None:
@@ -182,13 +182,13 @@ class Journal:
             held = file.read_text(encoding="utf-8")
         except FileNotFoundError:
             held = ""
-        if held != target:
-            if held and self.entries():
-                raise ConfigError(
-                    f"the journal in {self.folder} holds writes for {held}, and is opened for {target}; complete them "
-                    f"with the former settings and btcfs store sync, or name another journal"
-                )
+        if not held:
             durable.replace(file, target.encode())
+        elif held != target:
+            raise ConfigError(
+                f"the journal in {self.folder} and its mirror belong to {held}, and are opened for {target}; give each "
+                f"pair of stores a journal and a mirror of its own"
+            )
 
     def _next(self) -> int:
         return max((entry.number for entry in self.entries()), default=0) + 1

@@ -92,10 +92,9 @@ class Primary:
         leave = breaker.leave()
         if leave is Leave.WAIT:
             raise NotAsked(f"{self.name} is not asked for now: {breaker.reason}")
-        if leave is Leave.PROBE:
-            if lane != "writes":
-                self._probe(breaker, call)
-                raise NotAsked(f"{self.name} is being tried again: {breaker.reason}")
+        if leave is Leave.PROBE and lane != "writes":
+            self._probe(breaker, call)
+            raise NotAsked(f"{self.name} is being tried again: {breaker.reason}")
         seconds: float = getattr(self.deadlines, lane)
         return self._ask(lane, lane, seconds, call, hedged)
 

@@ -74,12 +74,9 @@ class FallbackStore:
             self.primary.open()
         except StoreUnavailable as exc:
             _log.warning("%s cannot be opened now, %s answers: %s", self.name, mirror.name, exc)
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What both can; the mirror's alone while the primary was never reached."""
-        primary = self.primary.opened
-        return self.mirror.capabilities if primary is None else self.mirror.capabilities & primary.capabilities
+        opened = self.primary.opened
+        # What both can; the mirror's alone while the primary was not reached.
+        self.capabilities = mirror.capabilities & (mirror if opened is None else opened).capabilities
 
     def apply(self, definition: FeatureGroup | FeatureView) -> None:
         with self._writing():
