@@ -55,7 +55,7 @@ class Entry:
     @property
     def refs(self) -> tuple[Ref, ...]:
         """The groups that it concerns."""
-        return self.definition.groups if isinstance(self.definition, FeatureView) else (self.definition.ref,)
+        return refs_of(self.definition)
 
     @property
     def title(self) -> str:
@@ -236,6 +236,11 @@ class Journal:
         )
         self._known[name] = entry
         return entry
+
+
+def refs_of(definition: Definition) -> tuple[Ref, ...]:
+    """The groups that a definition is, or is made of."""
+    return definition.groups if isinstance(definition, FeatureView) else (definition.ref,)
 
 
 def _name(entry: Entry) -> str:

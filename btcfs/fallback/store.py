@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,7 +18,7 @@ from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import BtcfsError, NotFound, StoreBusy, StoreUnavailable
 from btcfs.fallback.breaker import Breaker
 from btcfs.fallback.completing import Sides, SyncReport
-from btcfs.fallback.journal import MIRROR, PRIMARY, Entry, Journal, Ref
+from btcfs.fallback.journal import MIRROR, OPEN, PRIMARY, REFUSED, Entry, Journal, Ref, refs_of
 from btcfs.fallback.primary import Deadlines, Primary
 from btcfs.instants import to_micros
 from btcfs.store import Capability, Commit, FeatureStore, FeatureVector, Summary, WriteReport
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+DRAIN_PAUSE = 0.5  # seconds at least between two completions of the journal that reads begin
 _OF_THE_PRIMARY = ("ui_url", "usage", "rebuild_online")  # what a store may offer beyond the protocol
 
 
@@ -69,6 +71,7 @@ class FallbackStore:
         self._turn = RLock()
         self._held = local()
         self._drains: Thread | None = None
+        self._next_drain = 0.0
         self._closed = False
         try:
             self.primary.open()
@@ -80,6 +83,9 @@ class FallbackStore:
 
     def apply(self, definition: FeatureGroup | FeatureView) -> None:
         with self._writing():
+            away = self.primary.breakers["writes"].state == "open" or self.journal.missing(PRIMARY, refs_of(definition))
+            if away and definition in self.mirror.definitions():
+                return  # what the mirror has, the primary has or gets from the journal
             self._sides.both(self.journal.act("apply", definition))
 
     def definitions(self) -> Sequence[Definition]:
@@ -218,9 +224,9 @@ class FallbackStore:
         """The answer, and why it is the mirror's if it is."""
         self._opened()
         missing = self.journal.missing(PRIMARY, refs)
+        self._drain_beside()
         if missing:
             reason = f"{self.name} lacks journal entry {missing[0].title}: {missing[0].why}"
-            self._drain_beside()
         else:
             hedged: list[str] = []
 
@@ -290,10 +296,13 @@ class FallbackStore:
             self.mirror.apply(catalogue.same(stored, group))
 
     def _drain_beside(self) -> None:
-        """Complete the journal in a thread of its own, when the primary's rest is over; readers do not wait for it."""
-        running = self._drains
-        if self.primary.breakers["writes"].state == "open" or (running is not None and running.is_alive()):
+        """Complete the journal, if something waits, in a thread of its own; readers do not wait for it."""
+        at = time.monotonic()
+        if at < self._next_drain or not any(entry.state not in (OPEN, REFUSED) for entry in self.journal.entries()):
             return
+        if self.primary.breakers["writes"].state == "open" or (self._drains is not None and self._drains.is_alive()):
+            return
+        self._next_drain = at + DRAIN_PAUSE
 
         def drained() -> None:
             try:

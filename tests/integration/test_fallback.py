@@ -137,8 +137,8 @@ class TestReads:
 
     def test_the_answer_says_where_it_comes_from(self, filled: Pair) -> None:
         """Vectors and frames of the mirror have source, reason and freshness, and only they."""
-        filled.mirror.name = "local"
         with filled.store() as store:
+            filled.mirror.name = "local"
             filled.primary.mode = "down"
             [vector] = store.get_online_features(VIEW, KEY)
             frame = store.read(GROUP)
