@@ -113,7 +113,7 @@ def load(
     backends = installed_backends.names()
     layers = [
         from_file(folder, path or environ.get("BTCFS_CONFIG") or None),
-        from_dotenv(folder / ".env", backends),
+        from_dotenv(folder / ".env", backends, environ),
         from_environment(environ, backends, "environment"),
         _from_arguments(arguments),
     ]

@@ -13,13 +13,12 @@ import attrs
 from btcfs.backends import GROUP, distribution, find, nearest
 from btcfs.config import Config, is_secret, load
 from btcfs.errors import ConfigError
+from btcfs.settings import TRUTHS
 
 if TYPE_CHECKING:
     from btcfs.plugins import Plugins
     from btcfs.sources import Source
     from btcfs.store import FeatureStore
-
-_TRUTHS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
 
 
 @attrs.frozen
@@ -170,8 +169,8 @@ def _converted(name: str, option: str, value: Any, function: Callable[..., Any],
     if not kinds or kinds & {"str", "Path"} or not isinstance(value, (str, int, float)):
         return value
     if isinstance(value, str):
-        if "bool" in kinds and value.strip().lower() in _TRUTHS:
-            return _TRUTHS[value.strip().lower()]
+        if "bool" in kinds and value.strip().lower() in TRUTHS:
+            return TRUTHS[value.strip().lower()]
         for kind, convert in (("int", int), ("float", float)):
             if kind in kinds:
                 try:

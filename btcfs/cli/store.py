@@ -57,7 +57,7 @@ def sync(session: Session, ctx: click.Context, dry_run: bool, again: bool, as_js
 
     with session.open() as store:
         if not isinstance(store, FallbackStore):
-            raise Unsupported("the configured store has no mirror; the setting fallback = \"duckdb\" gives it one")
+            raise Unsupported('the configured store has no mirror; the setting fallback = "duckdb" gives it one')
         if dry_run:
             value: dict[str, Any] = {"dry_run": True, "entries": [entry.to_dict() for entry in store.pending()]}
             console.show(value, as_json, lambda: _show_entries(value["entries"]))
