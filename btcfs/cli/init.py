@@ -29,8 +29,8 @@ def command(pairs: tuple[str, ...], secrets: tuple[str, ...], as_json: bool) -> 
     terminal without showing it, or from standard input, so that it is in no history.
     """
     values = dict(_pair(pair) for pair in pairs)
-    for name in secrets:
-        values[_name(name)] = click.prompt(name, hide_input=True, err=True)
+    for name in map(_name, secrets):
+        values[name] = click.prompt(name, hide_input=True, err=True)
     folder = Path.cwd()
     try:
         written = {
