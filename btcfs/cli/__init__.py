@@ -26,9 +26,11 @@ COMMANDS = {
     "replay": ("btcfs.cli.replay", "Make a logged prediction again, bit for bit."),
     "bench": ("btcfs.cli.bench", "Measure a lookup against computing the features."),
     "features": ("btcfs.cli.features", "Show the features that are installed."),
-    "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table."),
+    "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table; sync its mirror."),
     "backends": ("btcfs.cli.backends", "Show the backends that are installed."),
     "plugins": ("btcfs.cli.plugins", "Show and check the plugins that are installed."),
+    "doctor": ("btcfs.cli.doctor", "Check installation, settings and store, with a remedy for each fault."),
+    "init": ("btcfs.cli.init", "Write .env, btcfs.toml and .gitignore, as far as they lack something."),
     "config": ("btcfs.cli.config", "Show the settings with their origin; write a first btcfs.toml."),
 }
 

@@ -51,6 +51,7 @@ class VectorCache:
         self._store = store
         self._groups = tuple(view.groups)
         self._probe = change_probe(store)
+        self._remote = bool(getattr(store, "remote", False))
         self._capacity = capacity
         self._entries: dict[Key, _Entry] = {}
         self._reading: dict[Key, Lock] = {}
@@ -58,8 +59,8 @@ class VectorCache:
 
     @property
     def caching(self) -> bool:
-        """Whether the store can tell its state, so that vectors are kept at all."""
-        return self._probe is not None
+        """Whether a vector is had without waiting: the store can tell its state, and is not reached over a network."""
+        return self._probe is not None and not self._remote
 
     def get(self, symbol: str, time: int | None = None) -> tuple[KnownVector, bool]:
         """The vector of that candle (its newest without ``time``), and whether it was in the cache.
@@ -99,6 +100,8 @@ class VectorCache:
                 self._reading.pop(key, None)
 
     def _keep(self, key: Key, entry: _Entry) -> None:
+        if entry.known.vector.fallback_reason is not None:
+            return  # the reason holds for this answer only
         with self._lock:
             self._entries.pop(key, None)
             self._entries[key] = entry

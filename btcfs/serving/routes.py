@@ -35,6 +35,7 @@ from btcfs.serving.openapi import document
 from btcfs.serving.predictor import answer, asked
 from btcfs.serving.problems import problem_of
 from btcfs.serving.service import Service
+from btcfs.serving.store_gauges import store_gauges
 
 TURN = 16
 
@@ -121,6 +122,7 @@ class Routes:
                 feature_source=vector.source,
                 freshness_s=age_seconds(vector.event_time),
                 features=dict(zip(model.view.features, vector.values.tolist(), strict=True)),
+                fallback_reason=vector.fallback_reason,
             )
         )
 
@@ -258,7 +260,7 @@ def _whole(name: str, text: str, most: int) -> int:
 
 
 def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
-    gauges: list[tuple[str, str, float, dict[str, str]]] = []
+    gauges = store_gauges(service.store) if service.started else []
     log = service.log
     if log is not None:
         gauges += [
