@@ -24,6 +24,10 @@ def connect(
     hostname_verification: bool | None = None,
     trust_store_path: str | Path | None = None,
     cert_folder: str | Path | None = None,
+    quota_file: str | Path = ".btcfs-hopsworks/quota.json",
+    monthly_calls: int = 50_000,
+    monthly_storage_gb: float = 25.0,
+    monthly_egress_gb: float = 10.0,
     defaults: Mapping[str, str] | None = None,
 ) -> HopsworksStore:
     """The store in a Hopsworks project (by default ``bitcoin_ml_pipeline``, port 443).
@@ -31,8 +35,9 @@ def connect(
     What is not given comes from HOPSWORKS_PROJECT, HOPSWORKS_HOST, HOPSWORKS_PORT, HOPSWORKS_API_KEY,
     HOPSWORKS_HOSTNAME_VERIFICATION, HOPSWORKS_TRUST_STORE_PATH and HOPSWORKS_CERT_FOLDER; nothing is ever
     asked for. ``timeout`` bounds each call and ``write_timeout`` a whole commit, in seconds;
-    ``lock_timeout`` is how long a write waits for another on this machine before it raises StoreBusy;
-    ``defaults`` fill in entity columns that online keys leave out.
+    ``lock_timeout`` is how long a write waits for another on this machine before it raises StoreBusy.
+    Calls and bytes are counted in ``quota_file``, which processes share, against a month's budget (the
+    defaults are the guide's): above 95 % of it, calls that can wait are refused. ``defaults`` fill in entity columns that online keys leave out.
 
     ConfigError for settings that make no sense, an unknown project (naming those the key can see), a
     project other than the one this process has open (the client has one connection), and a client
@@ -56,9 +61,11 @@ def connect(
         write_timeout=write_timeout,
     )
     # Imported here so that a program which only names this backend loads neither the client nor pandas.
+    from btcfs_hopsworks.quota import Budget
     from btcfs_hopsworks.store import open_store
 
-    return open_store(address, lock_timeout=lock_timeout, defaults=defaults)
+    budget = Budget(monthly_calls, monthly_storage_gb, monthly_egress_gb)
+    return open_store(address, Path(quota_file), budget, lock_timeout=lock_timeout, defaults=defaults)
 
 
 def __getattr__(name: str) -> Any:

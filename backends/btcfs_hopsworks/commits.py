@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -15,16 +15,13 @@ from btcfs import catalogue, frames
 from btcfs.definitions import FeatureGroup
 from btcfs.errors import BtcfsError, StoreUnavailable
 from btcfs.instants import from_micros, to_micros
-from btcfs.store import WriteReport
+from btcfs.store import Commit, WriteReport
 from btcfs_hopsworks import columns, staging
 from btcfs_hopsworks.gateway import groups
 from btcfs_hopsworks.gateway.session import Session
 from btcfs_hopsworks.history import Asked, Logs
 from btcfs_hopsworks.ledger import Head, Ledger, Snapshot, entry_of
 from btcfs_hopsworks.staging import Staged
-
-if TYPE_CHECKING:
-    from btcfs.store import Commit
 
 logger = logging.getLogger(__name__)
 
@@ -182,8 +179,6 @@ def _left(until: float) -> float:
 
 
 def _newest_commit(head: Head) -> Commit | None:
-    from btcfs.store import Commit
-
     return Commit(head.commit_id, from_micros(head.commit)) if head.rows else None
 
 

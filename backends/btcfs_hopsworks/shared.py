@@ -6,16 +6,16 @@ import attrs
 
 from btcfs_hopsworks.commits import Writer
 from btcfs_hopsworks.gateway.session import Session
-from btcfs_hopsworks.gateway.traffic import Tally
 from btcfs_hopsworks.history import Logs
 from btcfs_hopsworks.ledger import Ledger
+from btcfs_hopsworks.quota import QuotaMeter
 from btcfs_hopsworks.serving import Doors
 from btcfs_hopsworks.turns import Turns
 
 
 @attrs.frozen(eq=False)
 class Shared:
-    """The parts of a store that know the cluster; ``tally`` counts the calls."""
+    """The parts of a store that know the cluster; ``meter`` counts the calls."""
 
     session: Session
     ledger: Ledger
@@ -23,7 +23,7 @@ class Shared:
     doors: Doors
     writer: Writer
     turns: Turns
-    tally: Tally
+    meter: QuotaMeter
 
 
 def shared_by(session: Session) -> Shared:

@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from btcfs import catalogue, instants, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import SchemaError, StoreUnavailable
-from btcfs.store import Capability, FeatureVector, Summary, WriteReport
+from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_hopsworks import applying, columns, ledger, others, serving, staging
 from btcfs_hopsworks.address import Address
 from btcfs_hopsworks.gateway import observing
 from btcfs_hopsworks.gateway.session import acquire, release
-from btcfs_hopsworks.gateway.traffic import Tally
 from btcfs_hopsworks.history import Asked
 from btcfs_hopsworks.ledger import Snapshot
 from btcfs_hopsworks.others import OtherGroup
+from btcfs_hopsworks.quota import Budget, QuotaMeter, Usage
 from btcfs_hopsworks.shared import Shared, shared_by
 from btcfs_hopsworks.vectors import TRUSTED, Vectors
 
-if TYPE_CHECKING:
-    from btcfs.store import Commit
 
-
-def open_store(address: Address, *, lock_timeout: float, defaults: Mapping[str, str] | None) -> HopsworksStore:
+def open_store(
+    address: Address, quota_file: Path, budget: Budget, *, lock_timeout: float, defaults: Mapping[str, str] | None
+) -> HopsworksStore:
     """The store of that project; see ``btcfs_hopsworks.connect``."""
-    session = acquire(address, lambda: (Tally(),))
+    session = acquire(address, lambda: (QuotaMeter(quota_file, budget),))
     try:
         shared = session.shared.get("store") or session.shared.setdefault("store", shared_by(session))
         shared.ledger.refresh()
@@ -96,8 +96,6 @@ class HopsworksStore:
         return self._opened().logs.frame(group, snapshot.head(group), asked, chosen)
 
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
-        from btcfs.store import Commit
-
         head = self._opened_for(group, None).head(group)
         return [Commit(name, instants.from_micros(at)) for at, name in self._opened().logs.commits(group, head)]
 
@@ -160,6 +158,10 @@ class HopsworksStore:
         snapshot = shared.ledger.refresh()
         catalogue.same(snapshot.definitions, definition)
         return serving.page(shared.session, definition, shared.logs, snapshot)
+
+    def usage(self) -> Usage:
+        """The calls and bytes of this month, their forecast and the budget."""
+        return self._opened().meter.usage()
 
     def compute_statistics(self, group: FeatureGroup) -> dict[str, dict[str, Any]]:
         """Have Hopsworks compute and show the statistics of a group; they are returned by feature.

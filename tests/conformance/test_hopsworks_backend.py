@@ -24,11 +24,16 @@ class HopsworksTests(BackendTests):
     mode = "pip"
 
     @pytest.fixture(scope="class")
-    def opened(self, request: pytest.FixtureRequest) -> Iterator[OpenStore]:
+    def opened(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStore]:
         servers = services(request.cls.mode, free_address())
         with Emulator(host=servers.host, mysql=servers.mysql, kafka=servers.kafka) as emulator:
             connecting = partial(
-                connect, host=emulator.host, port=emulator.port, api_key=emulator.api_key, timeout=20.0
+                connect,
+                host=emulator.host,
+                port=emulator.port,
+                api_key=emulator.api_key,
+                timeout=20.0,
+                quota_file=tmp_path_factory.mktemp("quota") / "quota.json",
             )
             with connecting():
                 yield connecting

@@ -39,7 +39,7 @@ def emulator() -> Iterator[Emulator]:
 
 def small(name: str) -> ModelKind:
     """The model of that name, with few enough trees to fit in a blink."""
-    return attrs.evolve(KINDS[name], estimator=partial(KINDS[name].estimator, max_iter=3))
+    return attrs.evolve(KINDS[name], build=partial(KINDS[name].build, max_iter=3))
 
 
 def workflow(config: Config, source: Source, folder: Path) -> dict[str, Any]:
@@ -108,7 +108,12 @@ def same(one: Any, other: Any) -> bool:
 
 def test_the_guides_workflow_gives_the_same_numbers(emulator: Emulator, frame_source: Source, tmp_path: Path) -> None:
     """With nothing but the configuration changed, every step gives on Hopsworks what it gives on DuckDB."""
-    hopsworks = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key}
+    hopsworks = {
+        "host": emulator.host,
+        "port": emulator.port,
+        "api_key": emulator.api_key,
+        "quota_file": str(tmp_path / "quota.json"),
+    }
     embedded = Config(backend="duckdb", backends={"duckdb": {"path": str(tmp_path / "store")}})
     remote = Config(backend="hopsworks", backends={"hopsworks": hopsworks})
 

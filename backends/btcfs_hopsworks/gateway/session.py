@@ -92,6 +92,8 @@ class Session:
         finally:
             self._workers.close()
             self._forget_certificates()
+            for meter in self.meters:
+                meter.close()
 
     def _login(self) -> tuple[Any, Any, Any]:
         address = self.address
@@ -265,10 +267,14 @@ def _drop_inherited() -> None:
 
 
 def _refuse_foreign_login(address: Address) -> None:
-    module = sys.modules.get("hopsworks")
-    project = None if module is None else getattr(module, "_connected_project", None)
-    if project is not None:
-        raise ConfigError(
-            f"this process is already logged in to project {getattr(project, 'name', '?')} by hopsworks.login(), and the "
-            f"client holds one connection; call hopsworks.logout() before opening {address.title}"
-        )
+    # Only a login of this process's own can have loaded the client before us.
+    if "hopsworks_common" not in sys.modules:
+        return
+    try:
+        client = _client()
+    except Exception:  # noqa: BLE001 - the client raises a bare Exception when there is no connection
+        return
+    raise ConfigError(
+        f"this process is already logged in to project {getattr(client, '_project_name', '?')} by hopsworks.login(), and the "
+        f"client holds one connection; call hopsworks.logout() before opening {address.title}"
+    )

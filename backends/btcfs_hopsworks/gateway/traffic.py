@@ -14,24 +14,9 @@ class Meter(Protocol):
 
     def record(self, calls: int, sent: int = 0, received: int = 0) -> None: ...
 
-    def check(self, essential: bool) -> None: ...
+    def check(self, essential: bool = True) -> None: ...
 
-
-class Tally:
-    """A meter that counts and never refuses."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.sent = 0
-        self.received = 0
-
-    def record(self, calls: int, sent: int = 0, received: int = 0) -> None:
-        self.calls += calls
-        self.sent += sent
-        self.received += received
-
-    def check(self, essential: bool) -> None:
-        """A tally has no budget."""
+    def close(self) -> None: ...
 
 
 class Metered(HTTPAdapter):
