@@ -16,7 +16,7 @@ pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not i
 from btcfs.definitions import FeatureGroup
 from btcfs.diagnosis import Diagnosis
 from btcfs.errors import AuthError, ConfigError, DefinitionError, StoreUnavailable
-from btcfs.testing.backends.examples import candle_group, candles
+from btcfs.testing.backends.examples import candle_group, candles, view_of
 from btcfs_hopsworks import HopsworksStore, connect, diagnosis
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
@@ -238,6 +238,23 @@ def test_statistics_and_monitoring_are_in_hopsworks(emulator: Emulator) -> None:
         assert found["a"]["mean"] == pytest.approx(rows["a"].mean(), rel=1e-9)
         assert found["a"]["count"] == 6
         assert "/feature-monitoring/" in store.create_monitoring(group, "a")
+
+
+def test_vectors_cost_no_call(emulator: Emulator) -> None:
+    """Once a view is served, a prediction a minute is no call at all, and opening is a fraction of the budget's 2 %."""
+    with opening(emulator) as store:
+        group = _applied(store)
+        view = view_of(group)
+        store.write(group, candles(group, 3))
+        store.apply(view)
+        store.get_online_features(view, [{"symbol": "BTC-USD"}])
+        before = store.usage().counts.calls
+        for _ in range(60):
+            store.get_online_features(view, [{"symbol": "BTC-USD"}])
+            store.change_token(view.groups)
+
+        assert store.usage().counts.calls == before
+        assert before < 0.02 * store.usage().budget.calls
 
 
 def _applied(store: HopsworksStore) -> FeatureGroup:
