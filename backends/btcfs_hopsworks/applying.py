@@ -20,6 +20,10 @@ def apply(shared: Shared, definition: Definition) -> None:
     stamp = shared.ledger.stamp()
     record = snapshot.record(definition)
     if record is not None and record.definition is not None:
+        if isinstance(definition, FeatureGroup) and definition.description != record.definition.description:
+            groups.describe(
+                shared.session, shared.logs.handle(definition, snapshot.head(definition)), definition.description
+            )
         shared.ledger.put([attrs.evolve(record, defined=stamp, changed=stamp, definition=definition)])
         return
     head = None

@@ -84,7 +84,7 @@ class Session:
         if self.pid != os.getpid():
             return
         try:
-            if self._connected():
+            if self.connected():
                 with self._silence.entered():
                     self._workers.call("logout", 10.0, self._hopsworks.logout)
         except StoreUnavailable:
@@ -157,7 +157,8 @@ class Session:
             f"{names}. Set project in [backends.hopsworks] or create it in Hopsworks"
         )
 
-    def _connected(self) -> bool:
+    def connected(self) -> bool:
+        """Whether the process's connection is still this one."""
         try:
             return _client() is self._client
         except Exception:  # noqa: BLE001 - the client raises a bare Exception when there is no connection
@@ -168,7 +169,7 @@ class Session:
             raise StoreUnavailable(
                 f"the connection to {self.address.title} belongs to the parent process; open the store in this one"
             )
-        if not self._connected():
+        if not self.connected():
             raise StoreUnavailable(
                 f"the connection to {self.address.title} is gone: another hopsworks.login() or logout() of this process ended "
                 f"it, for the client has one. Open the store again"
@@ -181,7 +182,7 @@ def acquire(address: Address, meters: Callable[[], tuple[Any, ...]]) -> Session:
     ConfigError if the process has another project open, here or by its own ``hopsworks.login()``.
     """
     with _lock:
-        _drop_inherited()
+        _drop_lost()
         if _open:
             session = _open[0]
             if session.address.place != address.place:
@@ -261,9 +262,9 @@ def _client() -> Any:
     return client._get_instance()
 
 
-def _drop_inherited() -> None:
-    """A forked child cannot use its parent's connection; it starts with none."""
-    _open[:] = [session for session in _open if session.pid == os.getpid()]
+def _drop_lost() -> None:
+    """A forked child cannot use its parent's connection, nor anyone one that another login ended: a new one is made."""
+    _open[:] = [session for session in _open if session.pid == os.getpid() and session.connected()]
 
 
 def _refuse_foreign_login(address: Address) -> None:

@@ -37,7 +37,7 @@ def start_serving(session: Session, view: Any) -> None:
     """Open the connections to the online store; once per view and process, for the client never closes the old ones."""
     session.call(
         f"opening the online store for {view.name}",
-        lambda: view.init_serving(external=True, options={"minsize": 1, "maxsize": 4}),
+        lambda: view.init_serving(training_dataset_version=1, external=True, options={"minsize": 1, "maxsize": 4}),
         quiet=True,
     )
 
