@@ -99,10 +99,12 @@ class HopsworksStore:
         head = self._opened_for(group, None).head(group)
         return [Commit(name, instants.from_micros(at)) for at, name in self._opened().logs.commits(group, head)]
 
-    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+    def changes(
+        self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
+    ) -> pd.DataFrame:
         found = catalogue.find_commit(group, self.commits(group), commit)
         head = self._opened_for(group, None).head(group)
-        asked = Asked(commit=instants.to_micros(found.committed_at))
+        asked = Asked(_micros(start), _micros(end), commit=instants.to_micros(found.committed_at))
         return self._opened().logs.frame(group, head, asked, group.columns)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
