@@ -39,7 +39,9 @@ def offline_sql(plan: Plan) -> str:
 
 
 def _plain(plan: Plan) -> list[str]:
-    return [f"{_kind(part)} {_rows(plan, part)} AS {part.alias} ON {_keys(part, part.alias)}" for part in plan.parts[1:]]
+    return [
+        f"{_kind(part)} {_rows(plan, part)} AS {part.alias} ON {_keys(part, part.alias)}" for part in plan.parts[1:]
+    ]
 
 
 def _point_in_time(plan: Plan) -> list[str]:
@@ -72,7 +74,8 @@ def _kind(part: Part) -> str:
 def _keys(part: Part, alias: str) -> str:
     assert part.link is not None
     return " AND ".join(
-        f"{DUCKDB.column(part.link.left_alias, left)} = {DUCKDB.column(alias, right)}" for left, right in part.link.pairs
+        f"{DUCKDB.column(part.link.left_alias, left)} = {DUCKDB.column(alias, right)}"
+        for left, right in part.link.pairs
     )
 
 

@@ -43,9 +43,7 @@ def table(project: Project, group: Group) -> str:
     return f"{MYSQL.name(project.online_database)}.{MYSQL.name(group.table)}"
 
 
-def lookup_sql(
-    project: Project, group: Group, columns: Mapping[str, str], keys: Sequence[str], *, batch: bool
-) -> str:
+def lookup_sql(project: Project, group: Group, columns: Mapping[str, str], keys: Sequence[str], *, batch: bool) -> str:
     """A statement with ``?`` for each key, or one ``IN ?`` for a batch of keys; ``columns`` are named as their values."""
     chosen = ", ".join(
         MYSQL.name(name) if name == output else f"{MYSQL.name(name)} AS {MYSQL.name(output)}"
