@@ -1,6 +1,6 @@
 """For tests against a local Hopsworks: add ``pytest_plugins = ["btcfs_hopsworks.testing"]`` to conftest.py.
 
-``hopsworks_emulator`` is one running emulator for a module, and ``run_with_client`` runs a script with
+``hopsworks_emulator`` is one running emulator for a module, and ``hopsworks_script`` runs a script with
 the environment set, in a process of its own: the client allows one connection for each process, and
 reconfigures logging.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +27,12 @@ def hopsworks_emulator() -> Iterator[Emulator]:
 
     with Emulator(host=free_address()) as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="module")
+def hopsworks_script(hopsworks_emulator: Emulator) -> Callable[[str], str]:
+    """``run_with_client`` against the module's emulator."""
+    return lambda script: run_with_client(hopsworks_emulator, script)
 
 
 def run_with_client(emulator: Emulator, script: str, *, timeout: float = 120.0) -> str:

@@ -1,4 +1,4 @@
-"""The emulator as the real client finds it: one drive from login to delete, then rules, errors and field sets."""
+"""The emulator as the real client finds it: a drive from login to delete in both modes, then rules, errors and fields."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
@@ -19,8 +20,10 @@ pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not i
 
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
-from btcfs_hopsworks.testing import run_with_client
 from distributions import command as run_command
+from emulated import MODES, services
+
+pytest_plugins = ["btcfs_hopsworks.testing"]
 
 DRIVE = Path(__file__).parents[1] / "hopsworks_drive.py"
 STORE = "/project/119/featurestores/1119"
@@ -36,25 +39,39 @@ CREDENTIALS = {"kStore", "tStore", "password", "caChain", "clientCert", "clientK
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with Emulator(host=free_address()) as running:
-        yield running
+def emulator(hopsworks_emulator: Emulator) -> Emulator:
+    """The one that strangers get."""
+    return hopsworks_emulator
 
 
-@pytest.fixture(scope="module")
-def seen(emulator: Emulator) -> dict[str, Any]:
+@attrs.frozen
+class Driven:
+    """An emulator after the drive of the real client, and what that saw."""
+
+    emulator: Emulator
+    seen: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=MODES)
+def driven(request: pytest.FixtureRequest) -> Iterator[Driven]:
+    named = services(request.param, free_address())
+    with Emulator(host=named.host, mysql=named.mysql, kafka=named.kafka) as running:
+        done = subprocess.run(
+            [sys.executable, str(DRIVE), str(running.ca_certificate)],
+            env={**os.environ, **running.environment()},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+        yield Driven(running, json.loads(done.stdout.rsplit("SEEN ", 1)[1]))
+
+
+@pytest.fixture
+def seen(driven: Driven) -> dict[str, Any]:
     """What the drive of the real client saw."""
-    done = subprocess.run(
-        [sys.executable, str(DRIVE), str(emulator.ca_certificate)],
-        env={**os.environ, **emulator.environment()},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
-    found: dict[str, Any] = json.loads(done.stdout.rsplit("SEEN ", 1)[1])
-    return found
+    return driven.seen
 
 
 @pytest.fixture
@@ -183,17 +200,17 @@ def test_deleting(seen: dict[str, Any]) -> None:
     assert [seen["no group"], seen["no view"], seen["parents"]] == [None, None, ["network", "prices"]]
 
 
-def test_every_call_is_logged(emulator: Emulator, seen: dict[str, Any]) -> None:
+def test_every_call_is_logged(driven: Driven) -> None:
     """The drive's calls are in the log by plane, and none of them was an error of the emulator itself."""
-    planes = {call.plane for call in emulator.calls.calls()}
+    planes = {call.plane for call in driven.emulator.calls.calls()}
 
-    assert {"rest", "flight", "mysql", "rdrs", "job"} <= planes
-    assert [c.call for c in emulator.calls.calls("rest") if (c.status or 0) >= 500] == []
+    assert {"rest", "flight", "rdrs", "job"} <= planes
+    assert [c.call for c in driven.emulator.calls.calls("rest") if (c.status or 0) >= 500] == []
 
 
-def test_fields_of_groups(emulator: Emulator, api: Api) -> None:
+def test_fields_of_groups(emulator: Emulator, api: Api, hopsworks_script: Callable[[str], str]) -> None:
     """What the real client sends for a group, and what it gets, has the fields of the contract."""
-    run_with_client(emulator, CREATE)
+    hopsworks_script(CREATE)
     group = next(g for g in emulator.state.groups.values() if g.name == "fields")
     answered = api.call("GET", f"{STORE}/featuregroups/fields", version=1).json()
 
@@ -443,9 +460,9 @@ print("SEEN " + json.dumps(seen))
 """
 
 
-def test_the_client_meets_the_faults(emulator: Emulator, api: Api) -> None:
+def test_the_client_meets_the_faults(api: Api, hopsworks_script: Callable[[str], str]) -> None:
     """The real client sees what the knobs say: rows wait for a delayed job, a failed job and refusals raise."""
-    printed = run_with_client(emulator, FAULTS)
+    printed = hopsworks_script(FAULTS)
     found = json.loads(printed.rsplit("SEEN ", 1)[1])
 
     assert found.pop("before the job") == 0

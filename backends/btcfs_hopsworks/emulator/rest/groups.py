@@ -9,8 +9,9 @@ import attrs
 
 from btcfs_hopsworks.emulator.instants import iso
 from btcfs_hopsworks.emulator.metadata import Feature, Group, Project
-from btcfs_hopsworks.emulator.rest import group_rules
+from btcfs_hopsworks.emulator.rest import group_rules, ingestion, tags
 from btcfs_hopsworks.emulator.rest.group_fields import KINDS, feature_of, format_of, group_fields, with_precombine
+from btcfs_hopsworks.emulator.rest.jobs import job_fields
 from btcfs_hopsworks.emulator.rest.server import Answer, Call, Refused, Server, group_of, items, project_of
 from btcfs_hopsworks.emulator.state import now_ms
 
@@ -72,11 +73,9 @@ def _topic(project: Project, fields: dict[str, Any], *, online: bool) -> str:
 
 
 def _keep_tags(server: Server, group: Group, fields: dict[str, Any]) -> None:
-    from btcfs_hopsworks.emulator.rest.tags import keep
-
     described = fields.get("tags") or {}
     for tag in described.get("items", ()) if isinstance(described, dict) else described:
-        keep(server, f"featuregroups/{group.id}", tag["name"], tag["value"])
+        tags.keep(server, f"featuregroups/{group.id}", tag["name"], tag["value"])
 
 
 def job_name(group: Group) -> str:
@@ -150,8 +149,6 @@ def _updated_features(before: Group, fields: dict[str, Any], *, online: bool) ->
 
 
 def update_table_schema(server: Server, call: Call) -> Answer:
-    from btcfs_hopsworks.emulator.rest.jobs import job_fields
-
     group = group_of(server, call)
     job = server.jobs.define(group.project_id, f"{group.table}_update_table_schema", "alter", {"group": group.id})
     server.jobs.start(job)
@@ -181,6 +178,7 @@ def delete(server: Server, call: Call) -> Answer:
         statistics = server.state.collection("statistics")
         for number in [n for n, s in statistics.items() if s["entity"] == f"featuregroups/{group.id}"]:
             del statistics[number]
+    ingestion.forget(server, group)
     server.plane.drop_group(group)
     return None
 
