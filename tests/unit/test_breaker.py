@@ -55,9 +55,9 @@ def test_the_rest_doubles_up_to_the_longest() -> None:
     clock = Clock()
     breaker = opened(clock)
     for rest in (5.0, 10.0, 20.0, 20.0):
-        clock.at += rest - 0.01
+        clock.at += rest - 0.5
         assert breaker.leave() is Leave.WAIT
-        clock.at += 0.01
+        clock.at += 0.5
         assert breaker.leave() is Leave.PROBE
         breaker.failed("still not")
     clock.at += 20.0
