@@ -72,8 +72,8 @@ class Breaker:
         with self._lock:
             self._failed, self._rest, self._until, self._probing = 0, self._first, None, False
 
-    def failed(self, reason: str) -> None:
-        """The other did not answer, and why."""
+    def failed(self, reason: str, *, at_once: bool = False) -> None:
+        """The other did not answer, and why; ``at_once`` opens without waiting for more failures."""
         with self._lock:
             self.reason = reason
             self._failed += 1
@@ -82,5 +82,5 @@ class Breaker:
                     self._rest = min(self._rest * 2, self._longest)
                 self._probing = False
                 self._until = self._clock() + self._rest
-            elif self._failed >= self._allowed:
+            elif at_once or self._failed >= self._allowed:
                 self._until = self._clock() + self._rest

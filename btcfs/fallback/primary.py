@@ -95,6 +95,8 @@ class Primary:
         if leave is Leave.PROBE and lane != "writes":
             self._probe(breaker, call)
             raise NotAsked(f"{self.name} is being tried again: {breaker.reason}")
+        if lane == "writes" and any(each.state != "closed" for each in self.breakers.values()):
+            self._reach(breaker)
         seconds: float = getattr(self.deadlines, lane)
         return self._ask(lane, lane, seconds, call, hedged)
 
@@ -139,7 +141,7 @@ class Primary:
         call: Callable[[FeatureStore], T],
         hedged: Callable[[], T] | None = None,
     ) -> T:
-        breaker = self.breakers[lane]
+        breaker, late = self.breakers[lane], False
         try:
             task = self._started(lane, call)
             hedge = self.deadlines.hedge
@@ -149,16 +151,28 @@ class Primary:
                 except BtcfsError as exc:
                     _log.debug("the mirror does not answer either, so %s is waited for: %s", self.name, exc)
             if not task.wait(seconds):
+                late = True
                 raise StoreUnavailable(f"{self.name} did not answer within {seconds:g} s ({what})")
             answer = task.result()
         except StoreUnavailable as exc:
-            self._failed(breaker, str(exc))
+            # A write may take minutes: to wait for three of them in vain would keep other writers out too long.
+            self._failed(breaker, str(exc), at_once=late and lane == "writes")
             raise
         except BaseException:
             breaker.succeeded()  # it answered, if only to refuse
             raise
         breaker.succeeded()
         return answer
+
+    def _reach(self, writes: Breaker) -> None:
+        """See with a short call whether the store is there, before a write waits for it as long as a write may take."""
+        try:
+            self._ask("definitions", "tried before a write", self.deadlines.definitions, lambda s: s.definitions())
+        except StoreUnavailable as exc:
+            self._failed(writes, str(exc))
+            raise NotAsked(str(exc)) from exc
+        except BtcfsError:
+            return  # it answers
 
     def _started(self, lane: str, call: Callable[[FeatureStore], T]) -> Task[T]:
         work = partial(self._called, call)
@@ -199,9 +213,9 @@ class Primary:
             finally:
                 self._opening.release()
 
-    def _failed(self, breaker: Breaker, reason: str) -> None:
+    def _failed(self, breaker: Breaker, reason: str, *, at_once: bool = False) -> None:
         probed = breaker.state != "closed"
-        breaker.failed(reason)
+        breaker.failed(reason, at_once=at_once)
         if probed and self._renewable:
             self._renew()
 

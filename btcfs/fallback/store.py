@@ -125,8 +125,11 @@ class FallbackStore:
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
         return self._answered("definitions", [group.ref], lambda store: store.commits(group))[0]
 
-    def changes(self, group: FeatureGroup, commit: Commit, *span: datetime | None) -> pd.DataFrame:
-        return self._framed([group.ref], lambda store: store.changes(group, commit, *span))
+    def changes(
+        self, group: FeatureGroup, commit: Commit, *span: datetime | None, **bounds: datetime | None
+    ) -> pd.DataFrame:
+        # Whatever range of time the stores know to ask for is theirs to say.
+        return self._framed([group.ref], lambda store: store.changes(group, commit, *span, **bounds))
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         return self._answered("definitions", [group.ref], lambda store: store.summary(group, entity))[0]

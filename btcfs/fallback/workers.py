@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
@@ -84,6 +85,7 @@ class Workers:
         self._idle: list[Worker] = []
         self._count = 0
         self._closed = False
+        self._process = os.getpid()
 
     def start(self, work: Callable[[], T]) -> Task[T]:
         """Begin a call in a thread of the pool."""
@@ -111,6 +113,8 @@ class Workers:
 
     def _taken(self) -> Worker:
         with self._lock:
+            if self._process != os.getpid():  # a fork has no threads but the one that forked
+                self._process, self._idle, self._count = os.getpid(), [], 0
             if self._idle:
                 return self._idle.pop()
             if self._count >= self._limit:

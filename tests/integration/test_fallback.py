@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -405,6 +406,20 @@ class TestWrites:
                 store.write(GROUP, rows(5, 3.0))
         filled.assert_equal()
 
+    def test_a_hanging_write_is_waited_for_once(self, filled: Pair) -> None:
+        """A write that misses its long deadline opens the circuit; while it is open, nobody waits that long again."""
+        deadlines = Deadlines(vectors=0.2, definitions=0.2, frames=0.2, writes=1.0, opening=0.2)
+        with filled.store(breaker=lambda: Breaker(failures=3, rest=0.0), deadlines=deadlines) as store:
+            filled.primary.mode = "hang"
+            store.write(GROUP, rows(4, 1.0))
+            asked = filled.primary.calls["write"]
+            for n in range(2, 5):
+                store.write(GROUP, rows(4, float(n)))
+            assert filled.primary.calls["write"] == asked == 1
+            filled.primary.heal()
+            eventually(lambda: store.sync().waiting == ())
+        filled.assert_equal()
+
     def test_two_stores_share_a_journal(self, filled: Pair) -> None:
         """What one store journalled, another reads from the mirror and completes."""
         with filled.store() as one, filled.store() as other:
@@ -422,6 +437,21 @@ class TestWrites:
         """The entries of one pair are never written to another."""
         with filled.store(), pytest.raises(ConfigError, match="belong to memory, mirrored in memory"):
             filled.store(target="another project")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_asks_the_primary(filled: Pair) -> None:
+    """A child has none of its parent's threads and makes its own."""
+    with filled.store() as store:
+        store.get_online_features(VIEW, KEY)
+        child = os.fork()
+        if child == 0:
+            answered = False
+            try:
+                answered = store.get_online_features(VIEW, KEY)[0].fallback_reason is None
+            finally:
+                os._exit(0 if answered else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_values_are_equal_by_construction(tmp_path: Path) -> None:
