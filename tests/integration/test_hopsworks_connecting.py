@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
@@ -129,6 +130,11 @@ def test_a_group_made_by_others_is_not_overwritten(emulator: Emulator) -> None:
         assert group not in store.definitions()
         assert [(g.name, g.primary_key) for g in store.other_groups()] == [(group.name, ("id",))]
         assert list(store.read_other(group.name).columns) == ["id", "x"]
+        made = client.get_feature_group(group.name, 1)
+        made.insert(pd.DataFrame({"id": [1, 2], "x": [1.5, 2.5]}), wait=True)
+        client.create_feature_view("theirs", version=1, query=made.select_all())
+        assert store.read_other(group.name).sort_values("id")["x"].tolist() == [1.5, 2.5]
+        assert store.other_vector("theirs", 1, {"id": 2}) == {"id": 2, "x": 2.5}
 
 
 def test_the_process_stays_as_it_was(emulator: Emulator) -> None:
