@@ -108,7 +108,7 @@ class Writer:
         record = snapshot.records[entry_of(group)]
         try:
             self.ledger.put([attrs.evolve(record, changed=write, head=after)])
-        except StoreUnavailable as exc:
+        except BtcfsError as exc:
             raise StoreUnavailable(
                 f"{group.title}: whether the {report.changed} rows were committed is not known, for the catalogue did not "
                 f"answer. Write the same again: what is there is left alone. {exc}"
