@@ -145,6 +145,7 @@ def test_text_of_filters_is_quoted(store: Store) -> None:
 
     assert store.read(filtered("key", "x' OR '1'='1")) == []
     assert "'x'' OR ''1''=''1'" in online_sql(plan(store.state, filtered("key", "x' OR '1'='1")))
+    assert "'a\\\\b'" in online_sql(plan(store.state, filtered("key", "a\\b")))
     assert store.read(filtered("key", '["BTC", "x\'"]', "IN")) == [(0, None)]
     with pytest.raises(QueryRefused, match="not a value of type bigint"):
         store.read(filtered("id", "1 OR 1=1"))

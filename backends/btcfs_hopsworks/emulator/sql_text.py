@@ -41,18 +41,19 @@ class Dialect:
         """An instant given as text or as epoch milliseconds."""
         if value.lstrip("-").isdigit():
             return f"make_timestamp({int(value)} * 1000)" if self.duckdb else f"FROM_UNIXTIME({int(value)} / 1000)"
-        return f"TIMESTAMP {text(value)}" if self.duckdb else text(value)
+        return f"TIMESTAMP {self.text(value)}" if self.duckdb else self.text(value)
 
     def truth(self, value: bool) -> str:
         return str(value).upper() if self.duckdb else str(int(value))
 
+    def text(self, value: str) -> str:
+        """A text between quotes; a backslash escapes in MySQL, and is itself in DuckDB."""
+        escaped = value if self.duckdb else value.replace("\\", "\\\\")
+        return "'" + escaped.replace("'", "''") + "'"
+
 
 DUCKDB = Dialect('"', True)
 MYSQL = Dialect("`", False)
-
-
-def text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def literal(dialect: Dialect, feature: Feature, value: Any) -> str:
@@ -63,7 +64,7 @@ def literal(dialect: Dialect, feature: Feature, value: Any) -> str:
     if kind == "boolean":
         return dialect.truth(given.lower() in ("true", "1"))
     if kind in ("string", "date", "binary"):
-        return f"DATE {text(given)}" if kind == "date" and dialect.duckdb else text(given)
+        return f"DATE {dialect.text(given)}" if kind == "date" and dialect.duckdb else dialect.text(given)
     if not _NUMBER.fullmatch(given):
         raise QueryRefused(270144, f"filter on {feature.name}: {given!r} is not a value of type {feature.type}")
     return given
