@@ -17,7 +17,7 @@ from btcfs import backends as installed_backends
 from btcfs.backends import nearest
 from btcfs.definitions import parse_interval
 from btcfs.errors import ConfigError, DefinitionError
-from btcfs.settings import Entry, from_dotenv, from_environment, from_file
+from btcfs.settings import SECTIONS, Entry, from_dotenv, from_environment, from_file
 from btcfs.settings import is_secret as is_secret
 
 MASK = "********"
@@ -61,7 +61,8 @@ def _masked_repr(options: Mapping[str, Any]) -> str:
 
 @attrs.frozen
 class Config:
-    """Every setting. ``backends`` holds the options of each backend, ``source_options`` those of the source.
+    """Every setting. ``backends`` holds the options of each backend, ``source_options`` those of the source,
+    ``fallback_options`` those of the mirror that answers while the backend is away.
 
     ``origins`` says where each value that is not a default came from, by its dotted name.
     """
@@ -77,6 +78,8 @@ class Config:
     backends: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, repr=_masked_repr)
     source: str | None = None
     source_options: Mapping[str, Any] = attrs.field(factory=dict, repr=_masked_repr)
+    fallback: str | None = None
+    fallback_options: Mapping[str, Any] = attrs.field(factory=dict, repr=_masked_repr)
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     def rows(self) -> list[tuple[str, Any, str]]:
@@ -84,8 +87,10 @@ class Config:
         values: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         for backend, options in self.backends.items():
             values.update({f"backends.{backend}.{name}": value for name, value in masked(options).items()})
-        values["source.name"] = self.source
-        values.update({f"source.{name}": value for name, value in masked(self.source_options).items()})
+        for section in SECTIONS:
+            values[f"{section}.name"] = getattr(self, section)
+            options = masked(getattr(self, f"{section}_options"))
+            values.update({f"{section}.{name}": value for name, value in options.items()})
         return [(name, value, self.origins.get(name, DEFAULT)) for name, value in values.items()]
 
 
@@ -99,7 +104,7 @@ def load(
 
     ``path`` names the file instead of looking for it in ``cwd`` (default: the working folder), as
     ``BTCFS_CONFIG`` does; ``environ`` is ``os.environ`` by default and is never changed.
-    ``arguments`` are settings by name, and the mappings ``source_options`` and ``backends``; one of
+    ``arguments`` are settings by name, and the mappings ``source_options``, ``fallback_options`` and ``backends``; one of
     None counts as not given. ConfigError, naming the setting and where it stands, for an unknown
     name or a wrong type.
     """
@@ -108,7 +113,7 @@ def load(
     backends = installed_backends.names()
     layers = [
         from_file(folder, path or environ.get("BTCFS_CONFIG") or None),
-        from_dotenv(folder / ".env", backends),
+        from_dotenv(folder / ".env", backends, environ),
         from_environment(environ, backends, "environment"),
         _from_arguments(arguments),
     ]
@@ -123,18 +128,18 @@ def load(
 def _from_arguments(arguments: Mapping[str, Any]) -> dict[str, Entry]:
     flat: dict[str, Any] = {}
     for name, value in arguments.items():
-        if name == "source_options":
-            flat.update({f"source.{option}": v for option, v in value.items()})
+        if name.removesuffix("_options") in SECTIONS and name.endswith("_options"):
+            flat.update({f"{name.removesuffix('_options')}.{option}": v for option, v in value.items()})
         elif name == "backends":
             flat.update({f"backends.{b}.{option}": v for b, options in value.items() for option, v in options.items()})
         else:
-            flat["source.name" if name == "source" else name] = value
+            flat[f"{name}.name" if name in SECTIONS else name] = value
     return {name: Entry(value, "argument") for name, value in flat.items() if value is not None}
 
 
 def _refuse_unknown(name: str, entry: Entry, backends: list[str]) -> None:
     first, _, rest = name.partition(".")
-    if name in _PLAIN or (first == "source" and rest):
+    if name in _PLAIN or (first in SECTIONS and rest):
         return
     if first == "backends" and rest:
         backend = rest.partition(".")[0]
@@ -144,27 +149,28 @@ def _refuse_unknown(name: str, entry: Entry, backends: list[str]) -> None:
             f"{entry.place}: no backend named {backend!r}; installed: {', '.join(backends) or 'none'}"
             f"{nearest(backend, backends)}"
         )
-    known = [*_PLAIN, "source", "backends"]
+    known = [*_PLAIN, *SECTIONS, "backends"]
     raise ConfigError(f"{entry.place}: unknown setting {name!r}{nearest(name, known)}; known are {', '.join(known)}")
 
 
 def _assembled(entries: Mapping[str, Entry]) -> Config:
     plain = {name: _typed(_PLAIN[name], entry) for name, entry in entries.items() if name in _PLAIN}
     backends: dict[str, dict[str, Any]] = {}
-    source_options: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for name, entry in entries.items():
         first, _, rest = name.partition(".")
         if first == "backends":
             backend, _, option = rest.partition(".")
             backends.setdefault(backend, {})[option] = entry.value
-        elif first == "source" and rest != "name":
-            source_options[rest] = entry.value
-    source = entries.get("source.name")
+        elif first in SECTIONS:
+            sections[first][rest] = _text(first, entry) if rest == "name" else entry.value
     return Config(
         **plain,
         backends=backends,
-        source=None if source is None else _text("source", source),
-        source_options=source_options,
+        source=sections["source"].pop("name", None),
+        source_options=sections["source"],
+        fallback=sections["fallback"].pop("name", None),
+        fallback_options=sections["fallback"],
         origins={name: entry.origin for name, entry in entries.items()},
     )
 

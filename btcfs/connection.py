@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,12 @@ import attrs
 from btcfs.backends import GROUP, distribution, find, nearest
 from btcfs.config import Config, is_secret, load
 from btcfs.errors import ConfigError
+from btcfs.settings import TRUTHS
 
 if TYPE_CHECKING:
     from btcfs.plugins import Plugins
     from btcfs.sources import Source
     from btcfs.store import FeatureStore
-
-_TRUTHS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
 
 
 @attrs.frozen
@@ -43,11 +43,20 @@ def connect(backend: str | None = None, *, config: Config | None = None, **optio
     """Open the store of a backend; without a name the configured one, by default DuckDB under ``.btcfs``.
 
     ``options`` are the parameters of the backend's own ``connect`` and go before the configured
-    ones; a secret among them may be a callable without arguments that returns it. ConfigError for
-    an unknown backend or option, or a backend that cannot be imported.
+    ones; a secret among them may be a callable without arguments that returns it. With the setting
+    ``fallback`` the configured backend comes with a mirror (``btcfs.fallback``); a backend that an argument
+    chooses comes alone. ConfigError for an unknown backend or option, or a backend that cannot be imported.
     """
     config = load() if config is None else config
     name = config.backend if backend is None else backend
+    opener = _opener(name, config, options)
+    if config.fallback in (None, name) or name != config.backend or config.origins.get("backend") == "argument":
+        return opener()
+    return _with_mirror(name, opener, config)
+
+
+def _opener(name: str, config: Config, options: Mapping[str, Any]) -> Callable[[], FeatureStore]:
+    """A function that opens the backend's store; what is wrong with its options is raised now."""
     function = _function(name)
     configured = {
         option: _converted(name, option, value, function)
@@ -61,8 +70,32 @@ def connect(backend: str | None = None, *, config: Config | None = None, **optio
         if "defaults" in parameters:
             merged.setdefault("defaults", {"symbol": config.symbol})
     called = {o: value() if is_secret(o) and callable(value) else value for o, value in merged.items()}
-    store: FeatureStore = function(**called)
-    return store
+    return partial(function, **called)
+
+
+def _with_mirror(name: str, opener: Callable[[], FeatureStore], config: Config) -> FeatureStore:
+    """The store of that backend, and the configured fallback's as its mirror."""
+    from btcfs.fallback.opening import pair
+
+    assert config.fallback is not None
+    parameters = _options(pair) or {}
+    own = {option: kind for option, kind in parameters.items() if kind.default is not kind.empty}
+    _refuse_unknown(config.fallback, config.fallback_options, own, what="fallback")
+    chosen = {o: _converted("fallback", o, v, pair, what="setting") for o, v in config.fallback_options.items()}
+    target = f"{_place(name, config)} mirrored in {_place(config.fallback, config)}"
+    mirror = _opener(config.fallback, config, {})()
+    try:
+        return pair(opener, mirror, name=name, target=target, **chosen)
+    except BaseException:
+        mirror.close()
+        raise
+
+
+def _place(name: str, config: Config) -> str:
+    """A backend and the texts among its options that are no secrets: where its rows are."""
+    options = sorted(config.backends.get(name, {}).items())
+    shown = [f"{option}={value}" for option, value in options if isinstance(value, str) and not is_secret(option)]
+    return f"{name} ({', '.join(shown)})" if shown else name
 
 
 def open_source(name: str, plugins: Plugins, options: Mapping[str, Any]) -> Source:
@@ -136,8 +169,8 @@ def _converted(name: str, option: str, value: Any, function: Callable[..., Any],
     if not kinds or kinds & {"str", "Path"} or not isinstance(value, (str, int, float)):
         return value
     if isinstance(value, str):
-        if "bool" in kinds and value.strip().lower() in _TRUTHS:
-            return _TRUTHS[value.strip().lower()]
+        if "bool" in kinds and value.strip().lower() in TRUTHS:
+            return TRUTHS[value.strip().lower()]
         for kind, convert in (("int", int), ("float", float)):
             if kind in kinds:
                 try:

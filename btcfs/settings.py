@@ -20,9 +20,16 @@ else:
     import tomli as tomllib
 
 PREFIX = "BTCFS_"
+SECTIONS = ("source", "fallback")  # each a name with options of its own
 # Of these, the first names the file, three are for btcfs's own tests, and one is a secret that only btcfs serve reads.
 _NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_SHARED_DOCS", "BTCFS_TEST_PROFILE", "BTCFS_ADMIN_TOKEN")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
+
+TRUTHS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
+# The variables that the vendor's own client reads; in a .env it would not find them.
+_VENDOR = {
+    "hopsworks": ("API_KEY", "HOST", "PORT", "PROJECT", "HOSTNAME_VERIFICATION", "TRUST_STORE_PATH", "CERT_FOLDER")
+}
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +41,14 @@ class Entry:
     value: Any = attrs.field(repr=False)
     origin: str
     place: str = attrs.field(default=attrs.Factory(lambda self: self.origin, takes_self=True))
+
+
+def truth(name: str, text: str) -> bool:
+    """What 1, yes, on, true or 0, no, off, false mean. ConfigError, naming the setting, for anything else."""
+    value = TRUTHS.get(text.strip().lower())
+    if value is None:
+        raise ConfigError(f"{name} is {text!r}, expected one of {', '.join(TRUTHS)}")
+    return value
 
 
 def is_secret(name: str) -> bool:
@@ -55,15 +70,26 @@ def from_environment(
     return found
 
 
-def from_dotenv(path: Path, backends: Sequence[str]) -> dict[str, Entry]:
-    """The settings in a .env file; ``os.environ`` stays as it is."""
+def from_dotenv(path: Path, backends: Sequence[str], environ: Mapping[str, str]) -> dict[str, Entry]:
+    """The settings in a .env file, and the variables of a vendor's client there that ``environ`` has not.
+
+    ``os.environ`` stays as it is.
+    """
     if not path.is_file():
         return {}
     from dotenv import dotenv_values
 
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         _log.warning("%s can be read by other users; run: chmod 600 %s", path, path)
-    return from_environment(dotenv_values(path, interpolate=False), backends, ".env", str(path))
+    variables = dotenv_values(path, interpolate=False)
+    found = {}
+    for backend in set(_VENDOR).intersection(backends):
+        for option in _VENDOR[backend]:
+            variable = f"{backend.upper()}_{option}"
+            if variables.get(variable) and not environ.get(variable):
+                entry = Entry(variables[variable], f".env {variable}", f"{path} {variable}")
+                found[f"backends.{backend}.{option.lower()}"] = entry
+    return {**found, **from_environment(variables, backends, ".env", str(path))}
 
 
 def from_file(folder: Path, path: str | Path | None = None) -> dict[str, Entry]:
@@ -86,10 +112,11 @@ def from_file(folder: Path, path: str | Path | None = None) -> dict[str, Entry]:
 
 def _dotted(variable: str, backends: Sequence[str]) -> str:
     rest = variable[len(PREFIX) :].lower()
-    if rest == "source":
-        return "source.name"
-    if rest.startswith("source_"):
-        return f"source.{rest[len('source_') :]}"
+    for section in SECTIONS:
+        if rest == section:
+            return f"{section}.name"
+        if rest.startswith(f"{section}_"):
+            return f"{section}.{rest[len(section) + 1 :]}"
     for backend in sorted(backends, key=len, reverse=True):
         start = backend.lower().replace("-", "_") + "_"
         if rest.startswith(start) and rest != start:
@@ -110,11 +137,11 @@ def _parsed(file: Path) -> tuple[str, dict[str, Any]]:
 
 def _flattened(file: Path, text: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
     for name, value in content.items():
-        if name == "source" and isinstance(value, str):
-            yield _entry(file, text, "source.name", "source", value)
-        elif name == "source" and isinstance(value, Mapping):
+        if name in SECTIONS and isinstance(value, str):
+            yield _entry(file, text, f"{name}.name", name, value)
+        elif name in SECTIONS and isinstance(value, Mapping):
             for option, v in value.items():
-                yield _entry(file, text, f"source.{option}", option, v)
+                yield _entry(file, text, f"{name}.{option}", option, v)
         elif name == "backends" and isinstance(value, Mapping):
             for backend, options in value.items():
                 if not isinstance(options, Mapping):

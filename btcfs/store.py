@@ -80,6 +80,7 @@ class FeatureVector:
 
     ``event_time`` is when the newest of its rows became known; ``source`` names the backend that
     answered; ``fingerprint`` is the view's. ``key`` is the full key that the vector answers.
+    ``fallback_reason`` says why another backend than the configured one answered, None if it did not.
     """
 
     values: Floats
@@ -87,6 +88,7 @@ class FeatureVector:
     source: str
     fingerprint: str
     key: Mapping[str, Any]
+    fallback_reason: str | None = None
 
 
 @runtime_checkable

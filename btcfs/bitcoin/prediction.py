@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from btcfs.online.computed import Candle
 from btcfs.online.features import Features, OnlineFeatures
 from btcfs.pipeline.standard import candle_group, named
 from btcfs.plugins import Plugins, installed_plugins
+from btcfs.settings import truth
 from btcfs.store import FeatureStore
 
 FORCED_LOCAL = "use_feature_store is off"
@@ -31,12 +33,13 @@ class FeatureStorePredictor:
     With ``use_feature_store``, the stored vector of the candle if there is one; else, and without
     it, the same features computed from the stored candles and the one given. Each result says which
     (``attrs["feature_source"]``, ``attrs["fallback_reason"]``), so threads and tasks do not mix it
-    up. The store is opened with the first request unless one is given.
+    up. Where it is not given, the variable ``USE_FEATURE_STORE`` says it, and without that it is on; ConfigError
+    if that is neither true nor false. The store is opened with the first request unless one is given.
     """
 
     def __init__(
         self,
-        use_feature_store: bool = True,
+        use_feature_store: bool | None = None,
         *,
         store: FeatureStore | None = None,
         backend: str | None = None,
@@ -44,6 +47,8 @@ class FeatureStorePredictor:
         config: Config | None = None,
         plugins: Plugins | None = None,
     ) -> None:
+        if use_feature_store is None:
+            use_feature_store = truth("USE_FEATURE_STORE", os.environ.get("USE_FEATURE_STORE") or "true")
         self.use_feature_store = use_feature_store
         self._store = store
         self._backend = backend

@@ -1,4 +1,4 @@
-"""The command ``btcfs``: a table of commands that are imported when they are called."""
+"""The command ``btcfs``: a table of commands, its own and added ones, that are imported when they are called."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from btcfs import __version__
+from btcfs.cli import extensions
 from btcfs.cli.failures import exit_code
 from btcfs.cli.session import Session
 from btcfs.errors import BtcfsError
@@ -25,9 +26,11 @@ COMMANDS = {
     "replay": ("btcfs.cli.replay", "Make a logged prediction again, bit for bit."),
     "bench": ("btcfs.cli.bench", "Measure a lookup against computing the features."),
     "features": ("btcfs.cli.features", "Show the features that are installed."),
-    "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table."),
+    "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table; sync its mirror."),
     "backends": ("btcfs.cli.backends", "Show the backends that are installed."),
     "plugins": ("btcfs.cli.plugins", "Show and check the plugins that are installed."),
+    "doctor": ("btcfs.cli.doctor", "Check installation, settings and store, with a remedy for each fault."),
+    "init": ("btcfs.cli.init", "Write .env, btcfs.toml and .gitignore, as far as they lack something."),
     "config": ("btcfs.cli.config", "Show the settings with their origin; write a first btcfs.toml."),
 }
 
@@ -36,17 +39,21 @@ class CommandTable(click.Group):
     """A group that imports a command when it is called, and lists them all without importing any."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *(name for name in extensions.names() if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            return extensions.command(cmd_name)
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        added = [(name, f"From {owner}.") for name, owner in extensions.names().items() if name not in COMMANDS]
+        if added:
+            with formatter.section("Added commands"):
+                formatter.write_dl(added)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error that btcfs raises on purpose is its one message and an exit code."""

@@ -33,7 +33,7 @@ def show(session: Session, as_json: bool) -> None:
 def init(force: bool, as_json: bool) -> None:
     """Write a btcfs.toml with every setting in the working folder."""
     file = Path("btcfs.toml")
-    text = _template()
+    text = template()
     there = file.exists()
     if there and not force and file.read_text(encoding="utf-8") != text:
         raise ConfigError(f"{file.resolve()} is there and has other content; btcfs config init --force replaces it")
@@ -47,14 +47,27 @@ def init(force: bool, as_json: bool) -> None:
     )
 
 
-def _template() -> str:
+def template() -> str:
     """Every setting with its meaning, its default commented out."""
     from btcfs.config import SETTINGS
 
     lines = ["# Settings of btcfs; the defaults stand behind the #. Secrets belong in the environment or in .env.", ""]
     for setting in SETTINGS:
         lines.append(f"# {setting.name} = {_toml(setting.default)}  # {setting.description}")
-    lines += ["", "[backends.duckdb]", '# path = ".btcfs"', "", "[source]", '# name = "sample"', "# seed = 7", ""]
+    lines += [
+        "",
+        "[backends.duckdb]",
+        '# path = ".btcfs"',
+        "",
+        "[fallback]",
+        '# name = "duckdb"',
+        "# deadline = 1.0",
+        "",
+        "[source]",
+        '# name = "sample"',
+        "# seed = 7",
+        "",
+    ]
     return "\n".join(lines)
 
 

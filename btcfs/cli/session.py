@@ -19,8 +19,8 @@ class Session:
 
     def __init__(self, config_path: str | None = None, backend: str | None = None, debug: bool = False) -> None:
         self.debug = debug
-        self._config_path = config_path
-        self._backend = backend
+        self.config_path = config_path
+        self.backend = backend
 
     @cached_property
     def config(self) -> Config:
@@ -36,7 +36,7 @@ class Session:
         """The configuration with a command's own options on top; an option of None counts as not given."""
         from btcfs.config import load
 
-        return load(self._config_path, **{"backend": self._backend, **arguments})
+        return load(self.config_path, **{"backend": self.backend, **arguments})
 
     def open(self, config: Config | None = None, **options: Any) -> FeatureStore:
         """The configured store; close it, or use it in a with block."""

@@ -1,4 +1,4 @@
-"""The commands that show what a store holds and that rebuild its online table."""
+"""The commands that show what a store holds, rebuild its online table, and complete its mirror."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from btcfs.cli import console
+from btcfs.cli.failures import CHECK_FAILED, UNAVAILABLE
 from btcfs.cli.session import Session, pass_session
 from btcfs.errors import Unsupported
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(name="store")
 def command() -> None:
-    """Show what a store holds; rebuild its online table."""
+    """Show what a store holds; rebuild its online table; bring it and its mirror into step."""
 
 
 @command.command()
@@ -42,6 +43,45 @@ def rebuild_online(session: Session, as_json: bool) -> None:
         result = rebuild()
         value = {"backend": store.name, "result": result}
     console.show(value, as_json, lambda: console.done(f"rebuilt the online table of {value['backend']}"))
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Show what waits; change nothing.")
+@click.option("--again", is_flag=True, help="Try what was refused once more, under a new commit.")
+@console.json_option
+@click.pass_context
+@pass_session
+def sync(session: Session, ctx: click.Context, dry_run: bool, again: bool, as_json: bool) -> None:
+    """Complete the writes that reached only one of a store and its mirror; exit 4 while some wait, 1 if some are refused."""
+    from btcfs.fallback import FallbackStore
+
+    with session.open() as store:
+        if not isinstance(store, FallbackStore):
+            raise Unsupported('the configured store has no mirror; the setting fallback = "duckdb" gives it one')
+        if dry_run:
+            value: dict[str, Any] = {"dry_run": True, "entries": [entry.to_dict() for entry in store.pending()]}
+            console.show(value, as_json, lambda: _show_entries(value["entries"]))
+            return
+        value = store.sync(again=again).to_dict()
+    console.show(value, as_json, lambda: _show_sync(value))
+    ctx.exit(UNAVAILABLE if value["waiting"] else CHECK_FAILED if value["refused"] else 0)
+
+
+def _show_sync(value: dict[str, Any]) -> None:
+    console.done(f"completed {len(value['completed'])} entries")
+    for reason in value["reasons"]:
+        console.failure(f"{len(value['waiting'])} entries wait: {reason}")
+    if value["refused"]:
+        console.failure(f"{len(value['refused'])} entries are refused; btcfs store sync --again tries them once more")
+        _show_entries(value["refused"])
+
+
+def _show_entries(entries: list[dict[str, Any]]) -> None:
+    if not entries:
+        console.done("the journal is empty: both stores have everything")
+        return
+    columns = ("number", "state", "kind", "definition", "rows", "began", "why")
+    console.table(columns, [[entry[c] for c in columns] for entry in entries])
 
 
 def _described(store: FeatureStore) -> dict[str, Any]:

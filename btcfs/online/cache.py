@@ -46,6 +46,7 @@ class VectorCache:
         self._store = store
         self._groups = tuple(view.groups)
         self._probe = change_probe(store)
+        self._remote = bool(getattr(store, "remote", False))
         self._capacity = capacity
         self._entries: dict[Key, tuple[Hashable, KnownVector]] = {}  # with the state each was read in
         self._reading: dict[Key, Lock] = {}
@@ -53,8 +54,8 @@ class VectorCache:
 
     @property
     def caching(self) -> bool:
-        """Whether the store can tell its state, so that vectors are kept at all."""
-        return self._probe is not None
+        """Whether a vector is had without waiting: the store can tell its state, and is not reached over a network."""
+        return self._probe is not None and not self._remote
 
     def get(self, symbol: str, time: int | None = None) -> tuple[KnownVector, bool]:
         """The vector of that candle (its newest without ``time``), and whether it was in the cache.
@@ -93,6 +94,8 @@ class VectorCache:
         return known, False
 
     def _keep(self, key: Key, token: Hashable, known: KnownVector) -> None:
+        if known.vector.fallback_reason is not None:
+            return  # the reason holds for this answer only
         entries = self._entries
         with self._lock:
             entries.pop(key, None)

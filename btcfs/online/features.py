@@ -29,7 +29,7 @@ class Features:
     """A model's input and where it comes from; times in microseconds.
 
     ``source`` is the backend's name, ``cache`` for a vector read from it before, or ``local`` for
-    features computed here, and then ``fallback_reason`` says why.
+    features computed here; ``fallback_reason`` says why they are, or why a mirror answered.
     """
 
     values: Floats
@@ -139,7 +139,8 @@ class OnlineFeatures:
             missing = np.isin(self.view.features, known.missing)
             self._refuse_missing(symbol, known.timestamp, missing)
         source = "cache" if cached else known.vector.source
-        return Features(known.vector.values, symbol, known.timestamp, known.event_time, source)
+        reason = known.vector.fallback_reason
+        return Features(known.vector.values, symbol, known.timestamp, known.event_time, source, reason)
 
     def _refuse_missing(self, symbol: str, timestamp: int, missing: np.ndarray[Any, Any]) -> None:
         if not missing.any():

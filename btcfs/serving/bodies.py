@@ -110,6 +110,7 @@ class VectorResponse(msgspec.Struct, frozen=True):
     feature_source: str
     freshness_s: float
     features: dict[str, float]
+    fallback_reason: str | None = None
 
 
 class WindowResponse(msgspec.Struct, frozen=True):

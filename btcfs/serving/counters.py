@@ -36,13 +36,19 @@ class Counters:
         ]
         lines += _family("btcfs_predictions_total", "counter", "Predictions by where their features came from.")
         lines += [_sample("btcfs_predictions_total", n, {"source": s}) for s, n in sorted(self.predictions.items())]
-        lines += _family("btcfs_prediction_fallbacks_total", "counter", "Predictions from features computed here.")
+        lines += _family(
+            "btcfs_prediction_fallbacks_total",
+            "counter",
+            "Predictions whose features were computed here or came from a mirror.",
+        )
         lines.append(_sample("btcfs_prediction_fallbacks_total", self.fallbacks))
         lines += _family("btcfs_model_reloads_total", "counter", "Reloads of the active model by outcome.")
         lines += [_sample("btcfs_model_reloads_total", n, {"outcome": o}) for o, n in sorted(self.reloads.items())]
         lines += self._histogram()
+        last = None
         for name, text, value, labels in gauges:
-            lines += [*_family(name, "gauge", text), _sample(name, value, labels)]
+            lines += [*([] if name == last else _family(name, "gauge", text)), _sample(name, value, labels)]
+            last = name
         return "\n".join(lines) + "\n"
 
     def _histogram(self) -> list[str]:

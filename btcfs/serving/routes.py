@@ -31,6 +31,7 @@ from btcfs.serving.predictor import answer, asked
 from btcfs.serving.problems import problem_of
 from btcfs.serving.request_parts import json_answer, parameters, running, whole_body, whole_number
 from btcfs.serving.service import Service
+from btcfs.serving.store_gauges import store_gauges
 
 TURN = 16
 
@@ -117,6 +118,7 @@ class Routes:
                 feature_source=vector.source,
                 freshness_s=age_seconds(vector.event_time),
                 features=dict(zip(model.view.features, vector.values.tolist(), strict=True)),
+                fallback_reason=vector.fallback_reason,
             )
         )
 
@@ -167,7 +169,7 @@ def counted(service: Service, route: str, endpoint: Endpoint) -> Endpoint:
 
 
 def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
-    gauges: list[tuple[str, str, float, dict[str, str]]] = []
+    gauges = store_gauges(service.store) if service.started else []
     log = service.log
     if log is not None:
         gauges += [

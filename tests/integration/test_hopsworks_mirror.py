@@ -1,0 +1,85 @@
+"""A Hopsworks project with a DuckDB mirror: answers go on through an outage, with equal values, and come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
+pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
+
+from btcfs.config import Config
+from btcfs.connection import connect
+from btcfs.fallback import FallbackStore
+from btcfs.store import FeatureVector
+from btcfs.testing.backends.examples import candle_group, candles, view_of
+from btcfs_hopsworks.emulator.application import Emulator
+from btcfs_hopsworks.emulator.loopback import free_address
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with Emulator(host=free_address()) as running:
+        yield running
+
+
+def test_predictions_go_on_through_an_outage(emulator: Emulator, tmp_path: Path) -> None:
+    """No request fails while Hopsworks is away, every vector is the primary's, and the primary answers again afterwards."""
+    options = {
+        "host": emulator.host,
+        "port": emulator.port,
+        "api_key": emulator.api_key,
+        "timeout": 3.0,
+        "write_timeout": 8.0,
+        "quota_file": str(tmp_path / "quota.json"),
+    }
+    config = Config(
+        backend="hopsworks",
+        fallback="duckdb",
+        backends={"hopsworks": options, "duckdb": {"path": str(tmp_path / "mirror")}},
+        fallback_options={"journal": str(tmp_path / "journal"), "rest": 0.3, "longest_rest": 0.5},
+    )
+    group = candle_group()
+    view = view_of(group)
+    rows = candles(group, 8)
+    with connect(config=config) as store:
+        assert isinstance(store, FallbackStore)
+
+        def ask() -> FeatureVector:
+            (vector,) = store.get_online_features(view, [{"symbol": "BTC-USD"}])
+            return vector
+
+        store.apply(group)
+        store.apply(view)
+        first = store.write(group, rows.iloc[:5])
+        before = ask()
+        with store.exclusive():
+            assert store.write(group, rows.iloc[:6]).inserted == 1
+        primary, mirror = store.primary.opened, store.mirror
+        assert primary is not None
+        assert [c.id for c in primary.commits(group)] == [c.id for c in mirror.commits(group)]
+        assert first.commit_id == primary.commits(group)[0].id
+
+        for where in ("rest *", "mysql *", "flight *"):
+            emulator.knobs.add("drop", where, times=None)
+        emulator.knobs.change({"kafka_down": True})
+        during = [ask() for _ in range(30)]
+        report = store.write(group, rows)
+        later = ask()
+        emulator.knobs.reset()
+        deadline = time.monotonic() + 60
+        while ask().source != "hopsworks" or store.pending():
+            assert time.monotonic() < deadline, store.pending()
+            store.sync()
+            time.sleep(0.2)
+
+        assert before.source == "hopsworks"
+        assert {v.source for v in during} <= {"hopsworks", "duckdb"}
+        assert all(list(v.values) == [float(x) for x in rows[["a", "b"]].iloc[5]] for v in during)
+        assert report.inserted == 2
+        assert list(later.values) == list(ask().values) == [float(x) for x in rows[["a", "b"]].iloc[-1]]
+        pd.testing.assert_frame_equal(primary.read(group), mirror.read(group))
