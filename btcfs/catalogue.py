@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 import attrs
 
+from btcfs import instants
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.differences import differences
-from btcfs.errors import DefinitionError, NotFound
+from btcfs.errors import DefinitionError, NotFound, SchemaError
+from btcfs.store import Commit
 
 
 @attrs.frozen
@@ -51,6 +53,27 @@ def same(stored: Iterable[Definition], definition: Definition) -> Definition:
     found = finder(candidates, definition.name, definition.version)
     refuse_change(candidates, found, definition)
     return found
+
+
+def check_commit(group: FeatureGroup, newest: Commit | None, commit: Commit) -> None:
+    """Raise SchemaError unless a commit of another store may be recorded after the group's newest here."""
+    instants.to_micros(commit.committed_at)
+    if not commit.id:
+        raise SchemaError(f"{group.title}: a commit needs a name; give the id that its own store gave it")
+    if newest is None or commit == newest or (commit.id != newest.id and commit.committed_at > newest.committed_at):
+        return
+    raise SchemaError(
+        f"{group.title}: commit {commit.id} of {commit.committed_at.isoformat()} is not later than the newest, "
+        f"{newest.id} of {newest.committed_at.isoformat()}; write commits oldest first, to a group without others"
+    )
+
+
+def find_commit(group: FeatureGroup, commits: Iterable[Commit], wanted: Commit) -> Commit:
+    """The commit of that name. NotFound otherwise."""
+    for commit in commits:
+        if commit.id == wanted.id:
+            return commit
+    raise NotFound(f"{group.title} has no commit {wanted.id!r}; commits(group) gives those it has")
 
 
 def check_apply(stored: Iterable[Definition], definition: Definition) -> None:

@@ -20,7 +20,7 @@ from btcfs.catalogue import ResolvedView
 from btcfs.definitions import TIME_KEY, Definition, FeatureGroup, FeatureView
 from btcfs.errors import SchemaError, StoreUnavailable
 from btcfs.point_in_time import checked_spine
-from btcfs.store import Capability, FeatureVector, Summary, WriteReport
+from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 
 Key = tuple[Any, ...]
 Content = tuple[int, tuple[Any, ...]]
@@ -46,6 +46,7 @@ class Contents:
 
     definitions: list[Definition] = attrs.field(factory=list)
     tables: dict[tuple[str, int], dict[Key, list[Row]]] = attrs.field(factory=dict)
+    committed: dict[tuple[str, int], list[Commit]] = attrs.field(factory=dict)
     commits: int = 0
     last_commit: int = 0
     changes: Counter[tuple[str, int]] = attrs.field(factory=Counter)
@@ -75,6 +76,7 @@ class MemoryStore:
             contents.definitions = catalogue.ordered([*others, definition])
             if isinstance(definition, FeatureGroup):
                 contents.tables.setdefault(definition.ref, {})
+                contents.committed.setdefault(definition.ref, [])
             contents.changes.update(_touched(definition))
 
     def definitions(self) -> Sequence[Definition]:
@@ -87,10 +89,12 @@ class MemoryStore:
             contents.definitions = [d for d in contents.definitions if d not in doomed]
             for victim in doomed:
                 if isinstance(victim, FeatureGroup):
-                    del contents.tables[victim.ref]
+                    del contents.tables[victim.ref], contents.committed[victim.ref]
                 contents.changes.update(_touched(victim))
 
-    def write(self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> WriteReport:
+    def write(
+        self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], *, commit: Commit | None = None
+    ) -> WriteReport:
         contents = self._open()
         catalogue.same(contents.definitions, group)
         staged: dict[Key, Content] = {}
@@ -103,7 +107,9 @@ class MemoryStore:
                 staged[key] = event_time, values
         with contents.lock:
             catalogue.same(contents.definitions, group)
-            return self._commit(contents, group, staged)
+            if commit is not None:
+                catalogue.check_commit(group, next(iter(contents.committed[group.ref][-1:]), None), commit)
+            return self._commit(contents, group, staged, commit)
 
     def read(
         self,
@@ -126,6 +132,17 @@ class MemoryStore:
         ]
         records = [(*row.key, row.event_time, *row.values) for row in rows]
         return frames.from_records(group, records)[list(chosen)]
+
+    def commits(self, group: FeatureGroup) -> Sequence[Commit]:
+        contents = self._open()
+        catalogue.same(contents.definitions, group)
+        return list(contents.committed[group.ref])
+
+    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+        found = catalogue.find_commit(group, self.commits(group), commit)
+        at = instants.to_micros(found.committed_at)
+        rows = [row for row in self._rows(group, {}, found.committed_at) if row.committed_at == at]
+        return frames.from_records(group, [(*row.key, row.event_time, *row.values) for row in rows])
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         times = [row.event_time for row in self._rows(group, entity or {}, None)]
@@ -186,7 +203,9 @@ class MemoryStore:
         catalogue.same(contents.definitions, view)
         return catalogue.resolve(contents.definitions, view)
 
-    def _commit(self, contents: Contents, group: FeatureGroup, staged: dict[Key, Content]) -> WriteReport:
+    def _commit(
+        self, contents: Contents, group: FeatureGroup, staged: dict[Key, Content], given: Commit | None
+    ) -> WriteReport:
         table = contents.tables[group.ref]
         new = [key for key in staged if key not in table]
         changed = [key for key in staged if key in table and not self._unchanged(table[key][-1], *staged[key])]
@@ -202,16 +221,18 @@ class MemoryStore:
         if not report.changed:
             return report
         contents.commits += 1
-        # A clock may stand still or step back; knowledge time may not.
-        contents.last_commit = max(instants.to_micros(instants.now()), contents.last_commit + 1)
+        if given is None:
+            # A clock may stand still or step back; knowledge time may not.
+            at = max(instants.to_micros(instants.now()), contents.last_commit + 1)
+            given = Commit(f"{contents.commits:012d}", instants.from_micros(at))
+        at = instants.to_micros(given.committed_at)
+        contents.last_commit = max(at, contents.last_commit)
         for key in [*new, *changed]:
-            table.setdefault(key, []).append(Row(key, *staged[key], contents.last_commit))
+            table.setdefault(key, []).append(Row(key, *staged[key], at))
         contents.changes[group.ref] += 1
-        return attrs.evolve(
-            report,
-            commit_id=f"{contents.commits:012d}",
-            committed_at=instants.from_micros(contents.last_commit),
-        )
+        if given not in contents.committed[group.ref][-1:]:
+            contents.committed[group.ref].append(given)
+        return attrs.evolve(report, commit_id=given.id, committed_at=given.committed_at)
 
     def _unchanged(self, row: Row, event_time: int, values: tuple[Any, ...]) -> bool:
         return row.event_time == event_time and all(map(_same_bits, row.values, values))

@@ -25,8 +25,16 @@ class Capability(str, Enum):
     WRITE = "write"  # apply and write; without it the store is read-only
     SCAN = "scan"  # read: every row of a group in a range of event time
     ONLINE = "online"  # get_online_features
-    TIME_TRAVEL = "time_travel"  # as_of
+    TIME_TRAVEL = "time_travel"  # as_of, commits and changes
     DELETE = "delete"  # delete a definition and its rows
+
+
+@attrs.frozen
+class Commit:
+    """One commit of a group: its name and its knowledge time, from when on its rows are known."""
+
+    id: str
+    committed_at: datetime
 
 
 @attrs.frozen
@@ -111,10 +119,15 @@ class FeatureStore(Protocol):
         NotFound if it is not stored; DefinitionError if a stored view still uses the group.
         """
 
-    def write(self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> WriteReport:
+    def write(
+        self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], *, commit: Commit | None = None
+    ) -> WriteReport:
         """Commit rows atomically: new keys are inserted, other content supersedes, equal content is left alone.
 
         A stream of frames is one commit, whole or not at all; its memory need is that of one frame.
+        With ``commit`` the rows are recorded under that name and knowledge time instead of one of this store's
+        own: for mirrors and copies. It is later than the group's newest commit, or is the newest itself and
+        goes on; anything else is a SchemaError.
         Content is equal if the event time and every feature have the same bits, all NaN being equal.
         NotFound if the group is not applied; DefinitionError if it is stored with other content;
         SchemaError as ``btcfs.frames.conform`` says, or if a key stands in two frames of the
@@ -137,6 +150,16 @@ class FeatureStore(Protocol):
         (default: ``group.columns``). With ``as_of``, the rows as they were known then (commits at
         that instant included). Types are those of ``btcfs.frames.conform``. NotFound if the group
         is not applied; SchemaError for an unknown column or entity column, and for a naive time.
+        """
+
+    def commits(self, group: FeatureGroup) -> Sequence[Commit]:
+        """The group's commits, oldest first. NotFound if it is not applied."""
+
+    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+        """The rows that a commit inserted or updated, as it left them, ordered by primary key; in ``group.columns``.
+
+        Writing them commit by commit to an empty store gives the same store. NotFound for a commit that
+        the group does not have.
         """
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:

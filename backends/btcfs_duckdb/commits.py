@@ -12,12 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from btcfs import frames
+from btcfs import catalogue, frames
 from btcfs.definitions import TIME_KEY, FeatureGroup
 from btcfs.errors import SchemaError
 from btcfs.instants import from_micros, now, to_micros
 from btcfs.keys import show_key
-from btcfs.store import WriteReport
+from btcfs.store import Commit, WriteReport
+from btcfs_duckdb import history
 from btcfs_duckdb.engine import Meta
 from btcfs_duckdb.schema import current, instant, listed, numbers, quoted, superseded, to_arrow
 
@@ -48,14 +49,23 @@ class Tally:
             self.end = high if self.end is None else max(self.end, high)
 
 
-class Commit:
-    """One write to the current and superseded tables of a group, inside an open transaction."""
+class Writing:
+    """One write to the current and superseded tables of a group, inside an open transaction.
 
-    def __init__(self, connection: Any, group: FeatureGroup, before: Meta, *, streamed: bool) -> None:
+    SchemaError if it is to be recorded under a ``given`` commit that may not follow the group's newest.
+    """
+
+    def __init__(
+        self, connection: Any, group: FeatureGroup, before: Meta, *, streamed: bool, given: Commit | None = None
+    ) -> None:
+        if given is not None:
+            newest = history.commits(connection, group)[-1:]
+            catalogue.check_commit(group, newest[0] if newest else None, given)
         self._connection = connection
         self._group = group
         self._before = before
         self._streamed = streamed
+        self._given = given
         self.seq = before.seq + 1
         self.tally = Tally()
         self._remembers = False
@@ -96,16 +106,21 @@ class Commit:
         report = WriteReport(*group.ref, tally.inserted, tally.updated, tally.unchanged, start=start, end=end)
         if not tally.changed:
             return report
-        # A clock may stand still or step back; knowledge time may not.
-        at = max(to_micros(now()), self._before.committed_at + 1)
-        commit_id = f"{self.seq:012d}-{uuid.uuid4().hex[:8]}"
+        commit = self._given or self._next()
+        at = to_micros(commit.committed_at)
         self._connection.execute(
             f"INSERT INTO commits VALUES (?, ?, {instant(at)}, ?, ?, ?, ?, ?, {instant(tally.start or 0)}, "
             f"{instant(tally.end or 0)})",
-            [self.seq, commit_id, *group.ref, tally.inserted, tally.updated, tally.unchanged],
+            [self.seq, commit.id, *group.ref, tally.inserted, tally.updated, tally.unchanged],
         )
-        self._connection.execute(f"UPDATE meta SET seq = {self.seq}, committed_at = {instant(at)}")
-        return attrs.evolve(report, commit_id=commit_id, committed_at=from_micros(at))
+        newest = instant(max(at, self._before.committed_at))
+        self._connection.execute(f"UPDATE meta SET seq = {self.seq}, committed_at = {newest}")
+        return attrs.evolve(report, commit_id=commit.id, committed_at=commit.committed_at)
+
+    def _next(self) -> Commit:
+        # A clock may stand still or step back; knowledge time may not.
+        at = max(to_micros(now()), self._before.committed_at + 1)
+        return Commit(f"{self.seq:012d}-{uuid.uuid4().hex[:8]}", from_micros(at))
 
     def _held(self, incoming: pa.Table) -> np.ndarray[Any, Any]:
         """(row that comes in, row id in the table) of each key that is there already."""

@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from btcfs.definitions import FeatureGroup
 from btcfs.instants import from_micros, to_micros
-from btcfs.store import Summary
+from btcfs.store import Commit, Summary
 from btcfs_duckdb.engine import fetched
 from btcfs_duckdb.schema import current, from_arrow, instant, key_order, listed, quoted, superseded
+
+_OF_GROUP = "grp = ? AND version = ?"
 
 
 def frame(
@@ -65,12 +67,32 @@ def since(connection: Any, group: FeatureGroup, seq: int, size: int) -> Iterable
         yield pa.Table.from_batches([batch])
 
 
-def known_at(connection: Any, as_of: datetime | None) -> int | None:
-    """The number of the last change of rows at or before that instant, 0 if there was none."""
+def known_at(connection: Any, group: FeatureGroup, as_of: datetime | None) -> int | None:
+    """The number of the last change of the group's rows at or before that instant, 0 if there was none."""
     if as_of is None:
         return None
-    query = f"SELECT coalesce(max(seq), 0) FROM commits WHERE committed_at <= {instant(to_micros(as_of))}"
-    return int(fetched(connection, query)[0][0])
+    # Only within a group do numbers and times rise together: another may have been copied from elsewhere since.
+    known = f"committed_at <= {instant(to_micros(as_of))} AND {_OF_GROUP}"
+    return int(fetched(connection, f"SELECT coalesce(max(seq), 0) FROM commits WHERE {known}", [*group.ref])[0][0])
+
+
+def commits(connection: Any, group: FeatureGroup) -> list[Commit]:
+    """The group's commits, oldest first."""
+    query = f"SELECT commit_id, epoch_us(committed_at) FROM commits WHERE {_OF_GROUP} GROUP BY ALL ORDER BY min(seq)"
+    return [Commit(name, from_micros(at)) for name, at in fetched(connection, query, [*group.ref])]
+
+
+def changes(connection: Any, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+    """The rows as a commit left them, ordered by primary key."""
+    columns = listed(group.columns)
+    mine = f"(SELECT seq FROM commits WHERE commit_id = ? AND {_OF_GROUP})"
+    query = (
+        f"SELECT {columns} FROM {current(group)} WHERE _seq IN {mine} UNION ALL SELECT {columns} FROM "
+        f"{superseded(group)} WHERE _seq IN {mine} AND _seq_end NOT IN {mine}"
+    )
+    rows = connection.sql(query, params=[commit.id, *group.ref] * 3).to_arrow_table()
+    order = key_order(group, rows)
+    return from_arrow(group, rows if order is None else rows.take(pa.array(order)), group.columns)
 
 
 def summary(connection: Any, group: FeatureGroup, entity: Mapping[str, str]) -> Summary:

@@ -16,11 +16,11 @@ import pyarrow as pa
 from btcfs import catalogue, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import StoreBusy
-from btcfs.store import Summary, WriteReport
+from btcfs.store import Commit, Summary, WriteReport
 from btcfs_duckdb import engine, history, offline_definitions
 from btcfs_duckdb.changes import Change
 from btcfs_duckdb.commit_counter import CommitCounter
-from btcfs_duckdb.commits import Commit, gathered, undo
+from btcfs_duckdb.commits import Writing, gathered, undo
 from btcfs_duckdb.following import Following
 from btcfs_duckdb.mirror import BULK, Mirror, rows_of
 from btcfs_duckdb.online import Stored
@@ -102,13 +102,15 @@ class Offline:
                     change.connection.execute(f"UPDATE meta SET seq = {change.seq}")
                 change.commit()
 
-    def write(self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> WriteReport:
+    def write(
+        self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], given: Commit | None
+    ) -> WriteReport:
         with self._turns.exclusive():
             applied = self._applied(group)
             streamed = not isinstance(rows, pd.DataFrame)
             with self._change() as change:
                 with self._translated():
-                    commit = Commit(change.connection, group, change.before, streamed=streamed)
+                    commit = Writing(change.connection, group, change.before, streamed=streamed, given=given)
                 for table in gathered(group, rows):
                     with self._translated():
                         self._add(change, commit, group, applied, table)
@@ -130,8 +132,17 @@ class Offline:
         as_of: datetime | None,
     ) -> pd.DataFrame:
         with self._reading() as connection:
-            seq = history.known_at(connection, as_of)
+            seq = history.known_at(connection, group, as_of)
             return history.frame(connection, group, start, end, entity, columns, seq)
+
+    def commits(self, group: FeatureGroup) -> list[Commit]:
+        with self._reading() as connection:
+            return history.commits(connection, group)
+
+    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+        with self._reading() as connection:
+            found = catalogue.find_commit(group, history.commits(connection, group), commit)
+            return history.changes(connection, group, found)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str]) -> Summary:
         with self._reading() as connection:
@@ -143,18 +154,18 @@ class Offline:
         resolved = catalogue.resolve(definitions, view)
         point_in_time.checked_spine(resolved, spine)
         with self._reading() as connection:
-            seq = history.known_at(connection, as_of)
 
             def rows(group: FeatureGroup, columns: tuple[str, ...], end: datetime) -> pa.Table:
                 # Only without an interval may rows of one event time differ in their key, which then decides.
                 needed = columns if group.interval else tuple(dict.fromkeys((*columns, *group.primary_key)))
+                seq = history.known_at(connection, group, as_of)
                 table = history.table(connection, group, None, end, {}, needed, seq)
                 order = None if group.interval else key_order(group, table)
                 return table if order is None else table.take(pa.array(order))
 
             return point_in_time.join(resolved, spine, rows)
 
-    def _add(self, change: Change, commit: Commit, group: FeatureGroup, applied: int, table: pa.Table) -> None:
+    def _add(self, change: Change, commit: Writing, group: FeatureGroup, applied: int, table: pa.Table) -> None:
         changed = commit.add(table)
         if changed.num_rows < BULK:
             commit.insert(changed)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from btcfs import catalogue
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import SchemaError, StoreUnavailable
-from btcfs.store import Capability, FeatureVector, Summary, WriteReport
+from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_duckdb import online
 from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.following import Following
@@ -89,10 +89,12 @@ class DuckDBStore:
     def delete(self, definition: FeatureGroup | FeatureView, *, all_versions: bool = False) -> None:
         self._opened().delete(definition, all_versions=all_versions)
 
-    def write(self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame]) -> WriteReport:
+    def write(
+        self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], *, commit: Commit | None = None
+    ) -> WriteReport:
         offline = self._opened()
         catalogue.same(self.definitions(), group)  # so that a mistake need not wait for its turn
-        return offline.write(group, rows)
+        return offline.write(group, rows, commit)
 
     def read(
         self,
@@ -108,6 +110,12 @@ class DuckDBStore:
         offline = self._opened_for(group, entity)
         _refuse_unknown(group, "columns", chosen, group.columns)
         return offline.read(group, start, end, entity or {}, chosen, as_of)
+
+    def commits(self, group: FeatureGroup) -> Sequence[Commit]:
+        return self._opened_for(group, None).commits(group)
+
+    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+        return self._opened_for(group, None).changes(group, commit)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         return self._opened_for(group, entity).summary(group, entity or {})

@@ -17,7 +17,7 @@ from btcfs.errors import NotFound, StoreUnavailable
 from btcfs.instants import now
 from btcfs_duckdb import connect
 from btcfs_duckdb.changes import Change
-from btcfs_duckdb.commits import Commit, gathered, undo
+from btcfs_duckdb.commits import Writing, gathered, undo
 from btcfs_duckdb.mirror import Mirror
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.store import DuckDBStore
@@ -186,7 +186,7 @@ def test_an_online_commit_that_fails(folder: Path) -> None:
         ):
             mirror = FailingMirror(target, generation.path, store._counter)
             change = Change(connection, mirror, folder / "offline.duckdb", lambda: None)
-            commit = Commit(connection, GROUP, change.before, streamed=False)
+            commit = Writing(connection, GROUP, change.before, streamed=False)
             for rows in gathered(GROUP, child.commit(2)):
                 commit.insert(commit.add(rows))
             assert commit.report().updated == 5

@@ -14,6 +14,7 @@ so the place may hold other groups and may be the same for all tests.
 
 from __future__ import annotations
 
+from btcfs.testing.backends.commits import CommitLaws
 from btcfs.testing.backends.concurrency import ConcurrencyLaws
 from btcfs.testing.backends.contents import ContentLaws
 from btcfs.testing.backends.definitions import DefinitionLaws
@@ -37,6 +38,7 @@ class BackendTests(
     ContentLaws,
     ReadingLaws,
     HistoryLaws,
+    CommitLaws,
     TrainingLaws,
     OnlineLaws,
     ViewLaws,
