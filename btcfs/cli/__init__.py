@@ -25,8 +25,10 @@ COMMANDS = {
     "replay": ("btcfs.cli.replay", "Make a logged prediction again, bit for bit."),
     "bench": ("btcfs.cli.bench", "Measure a lookup against computing the features."),
     "features": ("btcfs.cli.features", "Show the features that are installed."),
-    "store": ("btcfs.cli.store", "Show what a store holds; rebuild its online table."),
-    "backends": ("btcfs.cli.backends", "Show the backends that are installed."),
+    "store": ("btcfs.cli.store", "Show what a store holds, and its shadow; rebuild its online table."),
+    "copy": ("btcfs.cli.copy", "Copy one store into another, verified, resumable."),
+    "diff": ("btcfs.cli.diff", "Compare two stores; exit 1 if they differ."),
+    "backends": ("btcfs.cli.backends", "Show the installed backends and what each can do."),
     "plugins": ("btcfs.cli.plugins", "Show and check the plugins that are installed."),
     "config": ("btcfs.cli.config", "Show the settings with their origin; write a first btcfs.toml."),
 }

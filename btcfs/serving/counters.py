@@ -41,8 +41,11 @@ class Counters:
         lines += _family("btcfs_model_reloads_total", "counter", "Reloads of the active model by outcome.")
         lines += [_sample("btcfs_model_reloads_total", n, {"outcome": o}) for o, n in sorted(self.reloads.items())]
         lines += self._histogram()
+        before = None
         for name, text, value, labels in gauges:
-            lines += [*_family(name, "gauge", text), _sample(name, value, labels)]
+            lines += _family(name, "gauge", text) if name != before else []
+            lines.append(_sample(name, value, labels))
+            before = name
         return "\n".join(lines) + "\n"
 
     def _histogram(self) -> list[str]:

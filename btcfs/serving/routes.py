@@ -35,6 +35,7 @@ from btcfs.serving.openapi import document
 from btcfs.serving.predictor import answer, asked
 from btcfs.serving.problems import problem_of
 from btcfs.serving.service import Service
+from btcfs.transfer.tally import Tally
 
 TURN = 16
 
@@ -258,7 +259,7 @@ def _whole(name: str, text: str, most: int) -> int:
 
 
 def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
-    gauges: list[tuple[str, str, float, dict[str, str]]] = []
+    gauges = _shadow_gauges(service)
     log = service.log
     if log is not None:
         gauges += [
@@ -277,6 +278,27 @@ def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
         ("btcfs_vector_cache_misses", "Vectors read from the store since then.", cache.misses, {}),
         ("btcfs_model_info", "The model that answers.", 1, {"version": model.bundle.version, "view": model.view.title}),
     ]
+
+
+def _shadow_gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
+    """What the shadow of the store counted, if it has one."""
+    tally = getattr(service.store, "tally", None) if service.started else None
+    if not isinstance(tally, Tally):
+        return []
+    reads = [
+        ("btcfs_shadow_reads", "Reads by what became of them at the shadow.", count, {"outcome": kind})
+        for kind, count in sorted(tally.reads.items())
+    ]
+    wrong = [
+        (
+            "btcfs_shadow_disagreements",
+            "Values that differ from the shadow's.",
+            count,
+            {"where": where, "feature": name},
+        )
+        for (where, name), count in sorted(tally.disagreements.items())
+    ]
+    return [*reads, *wrong]
 
 
 def _described(model: ActiveModel) -> dict[str, Any]:
