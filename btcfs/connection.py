@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from btcfs import capabilities
 from btcfs.backends import GROUP, distribution, find, nearest
 from btcfs.config import Config, is_secret, load
 from btcfs.errors import ConfigError
@@ -23,20 +24,30 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class BackendInfo:
-    """One installed backend: where it comes from, its options, and why it cannot be imported if so."""
+    """One installed backend: where it comes from, its options, and why it cannot be imported if so.
+
+    ``capabilities`` are as ``btcfs.capabilities.declared`` says: None if only an open store can tell.
+    """
 
     name: str
     distribution: str
     module: str
     options: tuple[str, ...] = ()
     error: str | None = None
+    capabilities: Mapping[str, bool | str] | None = None
 
     @property
     def loadable(self) -> bool:
         return self.error is None
 
     def to_dict(self) -> dict[str, Any]:
-        return {**attrs.asdict(self), "options": list(self.options), "loadable": self.loadable}
+        declared = None if self.capabilities is None else dict(self.capabilities)
+        return {
+            **attrs.asdict(self),
+            "options": list(self.options),
+            "loadable": self.loadable,
+            "capabilities": declared,
+        }
 
 
 def connect(backend: str | None = None, *, config: Config | None = None, **options: Any) -> FeatureStore:
@@ -125,12 +136,22 @@ def backends() -> list[BackendInfo]:
     return [_info(entry_point.name, distribution(entry_point), entry_point.value) for entry_point in found]
 
 
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """The parameters of a backend's connect, in their order; none if it takes any. ConfigError as ``connect`` says."""
+    return _options(_function(name)) or {}
+
+
 def _info(name: str, dist: str, module: str) -> BackendInfo:
     try:
-        options = _options(_function(name)) or {}
+        function = _function(name)
     except ConfigError as exc:
         return BackendInfo(name, dist, module, error=str(exc))
-    return BackendInfo(name, dist, module, tuple(option for option in options if option != "defaults"))
+    options = tuple(option for option in _options(function) or {} if option != "defaults")
+    try:
+        declared = capabilities.declared(function)
+    except ImportError as exc:  # of the SDK, which only the module of its class needs
+        return BackendInfo(name, dist, module, options, error=f"{type(exc).__name__}: {exc}")
+    return BackendInfo(name, dist, module, options, capabilities=declared)
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -99,6 +99,19 @@ def zoned(column: pd.Series, where: str) -> pd.Series:
     return pd.Series(values, dtype=TIMESTAMP, name=column.name)
 
 
+def between(group: FeatureGroup, frame: pd.DataFrame, start: datetime | None, end: datetime | None) -> pd.DataFrame:
+    """The rows of a conformed frame with ``start <= event_time < end``, None being no bound; on a fresh range index."""
+    if start is None and end is None:
+        return frame
+    times = micros(frame[group.event_time])
+    kept = np.ones(len(frame), dtype=bool)
+    if start is not None:
+        kept &= times >= to_micros(start)
+    if end is not None:
+        kept &= times < to_micros(end)
+    return frame[kept].reset_index(drop=True)
+
+
 def micros(column: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
     """A zoned timestamp column as int64 microseconds since the epoch; finer digits are cut off, not rounded."""
     if not isinstance(column.dtype, pd.DatetimeTZDtype):

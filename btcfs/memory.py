@@ -138,11 +138,14 @@ class MemoryStore:
         catalogue.same(contents.definitions, group)
         return list(contents.committed[group.ref])
 
-    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+    def changes(
+        self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
+    ) -> pd.DataFrame:
         found = catalogue.find_commit(group, self.commits(group), commit)
         at = instants.to_micros(found.committed_at)
         rows = [row for row in self._rows(group, {}, found.committed_at) if row.committed_at == at]
-        return frames.from_records(group, [(*row.key, row.event_time, *row.values) for row in rows])
+        frame = frames.from_records(group, [(*row.key, row.event_time, *row.values) for row in rows])
+        return frames.between(group, frame, start, end)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         times = [row.event_time for row in self._rows(group, entity or {}, None)]

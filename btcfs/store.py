@@ -31,10 +31,14 @@ class Capability(str, Enum):
 
 @attrs.frozen
 class Commit:
-    """One commit of a group: its name and its knowledge time, from when on its rows are known."""
+    """One commit of a group: its name and its knowledge time, from when on its rows are known.
+
+    ``rows`` is how many it wrote, if the store says so; it is no part of what makes two commits equal.
+    """
 
     id: str
     committed_at: datetime
+    rows: int | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -157,11 +161,13 @@ class FeatureStore(Protocol):
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
         """The group's commits, oldest first. NotFound if it is not applied."""
 
-    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+    def changes(
+        self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
+    ) -> pd.DataFrame:
         """The rows that a commit inserted or updated, as it left them, ordered by primary key; in ``group.columns``.
 
-        Writing them commit by commit to an empty store gives the same store. NotFound for a commit that
-        the group does not have.
+        Only those with ``start <= event_time < end``, at a cost that follows their number. Writing them commit
+        by commit to an empty store gives the same store. NotFound for a commit that the group does not have.
         """
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:

@@ -78,17 +78,22 @@ def known_at(connection: Any, group: FeatureGroup, as_of: datetime | None) -> in
 
 def commits(connection: Any, group: FeatureGroup) -> list[Commit]:
     """The group's commits, oldest first."""
-    query = f"SELECT commit_id, epoch_us(committed_at) FROM commits WHERE {_OF_GROUP} GROUP BY ALL ORDER BY min(seq)"
-    return [Commit(name, from_micros(at)) for name, at in fetched(connection, query, [*group.ref])]
+    query = (
+        f"SELECT commit_id, epoch_us(committed_at), sum(inserted + updated)::BIGINT FROM commits WHERE {_OF_GROUP} "
+        f"GROUP BY commit_id, committed_at ORDER BY min(seq)"
+    )
+    return [Commit(name, from_micros(at), rows) for name, at, rows in fetched(connection, query, [*group.ref])]
 
 
-def changes(connection: Any, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
-    """The rows as a commit left them, ordered by primary key."""
-    columns = listed(group.columns)
+def changes(
+    connection: Any, group: FeatureGroup, commit: Commit, start: datetime | None, end: datetime | None
+) -> pd.DataFrame:
+    """The rows with ``start <= event_time < end`` as a commit left them, ordered by primary key."""
+    columns, (where, _) = listed(group.columns), _where(group, start, end, {})
     mine = f"(SELECT seq FROM commits WHERE commit_id = ? AND {_OF_GROUP})"
     query = (
-        f"SELECT {columns} FROM {current(group)} WHERE _seq IN {mine} UNION ALL SELECT {columns} FROM "
-        f"{superseded(group)} WHERE _seq IN {mine} AND _seq_end NOT IN {mine}"
+        f"SELECT {columns} FROM {current(group)} WHERE {where} AND _seq IN {mine} UNION ALL SELECT {columns} FROM "
+        f"{superseded(group)} WHERE {where} AND _seq IN {mine} AND _seq_end NOT IN {mine}"
     )
     rows = connection.sql(query, params=[commit.id, *group.ref] * 3).to_arrow_table()
     order = key_order(group, rows)

@@ -139,10 +139,12 @@ class Offline:
         with self._reading() as connection:
             return history.commits(connection, group)
 
-    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
+    def changes(
+        self, group: FeatureGroup, commit: Commit, start: datetime | None, end: datetime | None
+    ) -> pd.DataFrame:
         with self._reading() as connection:
             found = catalogue.find_commit(group, history.commits(connection, group), commit)
-            return history.changes(connection, group, found)
+            return history.changes(connection, group, found, start, end)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str]) -> Summary:
         with self._reading() as connection:

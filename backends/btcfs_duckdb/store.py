@@ -115,8 +115,10 @@ class DuckDBStore:
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
         return self._opened_for(group, None).commits(group)
 
-    def changes(self, group: FeatureGroup, commit: Commit) -> pd.DataFrame:
-        return self._opened_for(group, None).changes(group, commit)
+    def changes(
+        self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
+    ) -> pd.DataFrame:
+        return self._opened_for(group, None).changes(group, commit, start, end)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         return self._opened_for(group, entity).summary(group, entity or {})

@@ -16,6 +16,9 @@ from btcfs.errors import ConfigError
 if TYPE_CHECKING:
     import uvicorn
 
+    from btcfs.config import Config
+    from btcfs.store import FeatureStore
+
 TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
 
 
@@ -30,6 +33,11 @@ TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"File with the token that opens the administrator's routes; or the variable {TOKEN_VARIABLE}.",
 )
+@click.option("--shadow", metavar="PLACE", help="Compare with this store too: BACKEND, BACKEND:PATH or FILE.toml.")
+@click.option("--shadow-option", multiple=True, metavar="NAME=VALUE", help="Option of the shadow's backend.")
+@click.option(
+    "--shadow-report", type=click.Path(path_type=Path), metavar="FILE", help="Where to write what the shadow counts."
+)
 @console.json_option
 @pass_session
 def command(
@@ -40,6 +48,9 @@ def command(
     symbol: str | None,
     no_log: bool,
     admin_token_file: Path | None,
+    shadow: str | None,
+    shadow_option: tuple[str, ...],
+    shadow_report: Path | None,
     as_json: bool,
 ) -> None:
     """Serve the active model over the configured store; stop with Ctrl-C.
@@ -51,7 +62,7 @@ def command(
     from btcfs.serving.listening import listening
 
     config = session.configure(symbol=None if symbol is None else symbol.replace("/", "-").upper())
-    with session.open(config) as store:
+    with _shadowed(session.open(config), config, shadow, shadow_option, shadow_report) as store:
         app = create_app(
             store=store,
             models=models,
@@ -94,6 +105,24 @@ def ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _shadowed(
+    store: FeatureStore, config: Config, shadow: str | None, options: tuple[str, ...], report: Path | None
+) -> FeatureStore:
+    """The store, with the shadow beside it if there is one."""
+    if shadow is None:
+        if options or report is not None:
+            raise ConfigError("--shadow-option and --shadow-report say how to shadow a store; name it with --shadow")
+        return store
+    from btcfs.transfer.places import place
+    from btcfs.transfer.shadow import ShadowStore
+
+    try:
+        return ShadowStore(store, place(shadow, options, config=config).open(), report=report)
+    except BaseException:
+        store.close()
+        raise
 
 
 def undisturbed(run: Callable[[], None]) -> None:

@@ -1,7 +1,8 @@
-"""The commands that show what a store holds, rebuild its online table, and complete its mirror."""
+"""The commands that show what a store holds or its shadow counted, rebuild its online table, and complete its mirror."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from btcfs.cli import console
 from btcfs.cli.failures import CHECK_FAILED, UNAVAILABLE
 from btcfs.cli.session import Session, pass_session
-from btcfs.errors import Unsupported
+from btcfs.errors import NotFound, SchemaError, Unsupported
 
 if TYPE_CHECKING:
     from btcfs.store import FeatureStore
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(name="store")
 def command() -> None:
-    """Show what a store holds; rebuild its online table; bring it and its mirror into step."""
+    """Show what a store holds or its shadow counted; rebuild its online table; bring it and its mirror into step."""
 
 
 @command.command()
@@ -82,6 +83,60 @@ def _show_entries(entries: list[dict[str, Any]]) -> None:
         return
     columns = ("number", "state", "kind", "definition", "rows", "began", "why")
     console.table(columns, [[entry[c] for c in columns] for entry in entries])
+
+
+@command.command()
+@click.argument("report", type=click.Path(path_type=Path))
+@console.json_option
+@click.pass_context
+def shadow(ctx: click.Context, report: Path, as_json: bool) -> None:
+    """Show what the shadow of a serving store counted, from the file that btcfs serve --shadow-report writes.
+
+    Exit 1 if it found a disagreement, a missing key or a failure, or compared nothing.
+    """
+    value = _counted(report)
+    console.show(value, as_json, lambda: _show_shadow(value))
+    if not value["agrees"]:
+        ctx.exit(CHECK_FAILED)
+
+
+def _counted(report: Path) -> dict[str, Any]:
+    import json
+
+    try:
+        value: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        value["agrees"], value["features"], value["reads"]
+    except FileNotFoundError as exc:
+        raise NotFound(
+            f"there is no report {report}; btcfs serve --shadow PLACE --shadow-report FILE writes one"
+        ) from exc
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise SchemaError(f"{report} is not the report of a shadow: {exc}") from exc
+    return value
+
+
+def _show_shadow(value: dict[str, Any]) -> None:
+    console.line(f"{value['primary']} answers, {value['shadow']} is its shadow; {value['since']} to {value['until']}")
+    reads = ", ".join(f"{count:,} {kind}" for kind, count in sorted(value["reads"].items()))
+    console.line(f"reads: {reads or 'none'}")
+    wrong = [f for f in value["features"] if f["disagreed"]]
+    if wrong:
+        columns = ("where", "feature", "compared", "disagreed", "largest")
+        rows = [(*(f[c] for c in columns), json_line(f["examples"][:1])) for f in wrong]
+        console.table((*columns, "first"), rows)
+    for kind, examples in value["examples"].items():
+        console.line(f"{kind}, for example {json_line(examples[0])}")
+    if value["agrees"]:
+        console.done("no disagreement")
+    else:
+        console.failure("the stores disagree, or nothing was compared")
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON."""
+    import json
+
+    return json.dumps(value, default=str)
 
 
 def _described(store: FeatureStore) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from btcfs.serving.problems import problem_of
 from btcfs.serving.request_parts import json_answer, parameters, running, whole_body, whole_number
 from btcfs.serving.service import Service
 from btcfs.serving.store_gauges import store_gauges
+from btcfs.transfer.tally import Tally
 
 TURN = 16
 
@@ -169,7 +170,8 @@ def counted(service: Service, route: str, endpoint: Endpoint) -> Endpoint:
 
 
 def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
-    gauges = store_gauges(service.store) if service.started else []
+    gauges = _shadow_gauges(service)
+    gauges += store_gauges(service.store) if service.started else []
     log = service.log
     if log is not None:
         gauges += [
@@ -188,3 +190,24 @@ def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
         ("btcfs_vector_cache_misses", "Vectors read from the store since then.", cache.misses, {}),
         ("btcfs_model_info", "The model that answers.", 1, {"version": model.bundle.version, "view": model.view.title}),
     ]
+
+
+def _shadow_gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
+    """What the shadow of the store counted, if it has one."""
+    tally = getattr(service.store, "tally", None) if service.started else None
+    if not isinstance(tally, Tally):
+        return []
+    reads = [
+        ("btcfs_shadow_reads", "Reads by what became of them at the shadow.", count, {"outcome": kind})
+        for kind, count in sorted(tally.reads.items())
+    ]
+    wrong = [
+        (
+            "btcfs_shadow_disagreements",
+            "Values that differ from the shadow's.",
+            count,
+            {"where": where, "feature": name},
+        )
+        for (where, name), count in sorted(tally.disagreements.items())
+    ]
+    return [*reads, *wrong]

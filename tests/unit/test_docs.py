@@ -14,9 +14,10 @@ import click
 import pytest
 
 from btcfs import hookspecs
+from btcfs.capabilities import markdown
 from btcfs.cli import main
 from btcfs.config import SETTINGS, load
-from btcfs.connection import connect
+from btcfs.connection import backends, connect
 from btcfs.errors import ConfigError
 from btcfs.store import Capability
 
@@ -104,20 +105,21 @@ def _arguments(function: object) -> list[str]:
     return list(code.co_varnames[: code.co_argcount])
 
 
-def test_the_capability_table_is_what_the_backends_declare(tmp_path: Path) -> None:
-    """The table in backends.md equals the capabilities that the shipped backends declare."""
+def test_the_capability_table_is_what_the_backends_declare() -> None:
+    """The table in backends.md is what ``btcfs backends --markdown`` prints of the backends that are shipped."""
     page = (ROOT / "docs" / "backends.md").read_text().partition("<!-- capabilities -->")[2]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
-    names = rows[0][2:]
-    shown = {row[0].strip("`"): dict(zip(names, row[2:], strict=True)) for row in rows[2:] if len(row) == len(rows[0])}
+    shipped = [info for info in backends() if info.distribution == "btcfs"]
 
-    declared = {}
-    for name in names:
-        with connect(name, **({"path": tmp_path} if name == "duckdb" else {})) as store:
-            declared[name] = store.capabilities
-    expected = {c.value: {n: "yes" if c in declared[n] else "no" for n in names} for c in Capability}
+    assert [info.name for info in shipped if info.capabilities is None] == []
+    assert markdown([(info.name, info.capabilities) for info in shipped]) in page
 
-    assert {name: shown.get(name) for name in expected} == expected
+
+@pytest.mark.parametrize("name", ["duckdb", "memory"])
+def test_an_open_store_declares_what_its_backend_does(name: str, tmp_path: Path) -> None:
+    """What is told of a backend without opening a store is what its stores declare."""
+    [told] = [info.capabilities for info in backends() if info.name == name]
+    with connect(name, **({"path": tmp_path} if name == "duckdb" else {})) as store:
+        assert told == {capability.value: capability in store.capabilities for capability in Capability}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

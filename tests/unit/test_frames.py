@@ -225,6 +225,17 @@ def test_records_are_the_frame() -> None:
         pd.testing.assert_frame_equal(frames.from_records(GROUP, frames.to_records(GROUP, frame)), frame)
 
 
+def test_between_is_half_open() -> None:
+    """Rows from the start on and before the end are kept, on a fresh index; None is no bound."""
+    frame = frames.conform(GROUP, good())
+    first, second = frame["event_time"]
+
+    assert frames.between(GROUP, frame, first, second)["n"].tolist() == [1]
+    assert frames.between(GROUP, frame, second, None).index.tolist() == [0]
+    assert len(frames.between(GROUP, frame, None, first)) == 0
+    assert len(frames.between(GROUP, frame, None, None)) == 2
+
+
 def test_micros_cut_off_and_come_back() -> None:
     """Microseconds of a column are the instants, cut off towards the past on both sides of 1970."""
     values = np.array([-(10**15), -1, 0, 1, 10**15])

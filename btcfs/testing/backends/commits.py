@@ -55,6 +55,7 @@ class CommitLaws(Kit):
                 assert list(each.commits(group)) == expected
                 assert_same(each.changes(group, expected[0]), candles(group, 4))
                 assert_same(each.changes(group, expected[1]), again.iloc[[0, 4]].reset_index(drop=True))
+                assert [commit.rows for commit in each.commits(group)] in ([4, 2], [None, None])
                 with pytest.raises(NotFound, match="nowhere"):
                     each.changes(group, Commit("nowhere", START))
         with pytest.raises(NotFound, match="no_such"):
@@ -78,6 +79,22 @@ class CommitLaws(Kit):
             for instant in (commit.committed_at - MICROSECOND, commit.committed_at):
                 assert_same(store.read(copy, as_of=instant), store.read(group, as_of=instant))
         assert_same(store.read(copy), store.read(group))
+
+    @needs(Capability.TIME_TRAVEL)
+    def test_the_changes_of_a_range(self, store: FeatureStore) -> None:
+        """Changes can be had in pieces of event time, half-open, so that a large commit needs no large memory."""
+        group = candle_group()
+        store.apply(group)
+        store.write(group, candles(group, 6))
+        store.write(group, candles(group, 8).assign(a=1.0))
+        first, second = store.commits(group)
+        times = candles(group, 8)["event_time"]
+        low, high = times[2].to_pydatetime(), times[5].to_pydatetime()
+
+        for commit, rows in ((first, candles(group, 6)), (second, candles(group, 8).assign(a=1.0))):
+            assert_same(store.changes(group, commit, low, high), rows.iloc[2:5].reset_index(drop=True))
+            assert_same(store.changes(group, commit, None, low), rows.iloc[:2].reset_index(drop=True))
+            assert_same(store.changes(group, commit, high), rows.iloc[5:].reset_index(drop=True))
 
     @needs(Capability.TIME_TRAVEL, Capability.SCAN)
     def test_a_commit_may_be_written_in_pieces(self, store: FeatureStore) -> None:

@@ -1,0 +1,67 @@
+"""Cutting a group's time into pieces of few enough rows to hold in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import attrs
+import numpy as np
+
+from btcfs import frames
+from btcfs.definitions import FeatureGroup
+from btcfs.instants import from_micros, to_micros
+from btcfs.store import FeatureStore
+
+ROWS = 122_880  # of a piece: what DuckDB stores together, and some 50 MB of fifty columns
+NARROW = 4_000_000  # event times read at once to find where to cut
+
+
+@attrs.frozen
+class Piece:
+    """A half-open range of event time, in microseconds, None where it is open; ``rows`` at most are in it."""
+
+    start: int | None = None
+    end: int | None = None
+    rows: int = 0
+
+    @property
+    def range(self) -> tuple[datetime | None, datetime | None]:
+        return (
+            None if self.start is None else from_micros(self.start),
+            None if self.end is None else from_micros(self.end),
+        )
+
+    def to_list(self) -> list[int | None]:
+        return [self.start, self.end, self.rows]
+
+
+def pieces(store: FeatureStore, group: FeatureGroup, size: int = ROWS, *, as_of: datetime | None = None) -> list[Piece]:
+    """Pieces that cover all time, each with at most ``size`` of the rows stored now.
+
+    More only where so many have one event time. One open piece if all rows fit into it.
+    """
+    summary = store.summary(group)
+    if summary.rows <= size or summary.start is None or summary.end is None:
+        return [Piece(rows=summary.rows)]
+    first, last = to_micros(summary.start), to_micros(summary.end) + 1
+    spans = -(-summary.rows // NARROW)
+    edges = [first + (last - first) * n // spans for n in range(spans)]
+    found: list[Piece] = []
+    start, held = None, np.zeros(0, dtype="int64")
+    for low, high in zip(edges, [*edges[1:], last], strict=True):
+        rows = store.read(group, from_micros(low), from_micros(high), columns=(group.event_time,), as_of=as_of)
+        held = np.concatenate([held, np.sort(frames.micros(rows[group.event_time]))])
+        while len(held) > size:
+            count = _cut(held, size)
+            if count == len(held):
+                break  # one instant so far: the next span may hold more of it
+            found.append(Piece(start, int(held[count]), count))
+            start, held = int(held[count]), held[count:]
+    return [*found, Piece(start, None, len(held))]
+
+
+def _cut(times: np.ndarray[Any, np.dtype[np.int64]], size: int) -> int:
+    """How many of these ascending times make a piece: at most so many, and all that are equal together."""
+    before = int(np.searchsorted(times, times[size], side="left"))
+    return before or int(np.searchsorted(times, times[0], side="right"))

@@ -1,0 +1,81 @@
+"""Copying a million rows from DuckDB to DuckDB beside the target's own bulk load and bare DuckDB's; and comparing them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import bench_store
+from bench_store import GROUP, bare_insert, clocked, pieces
+
+from btcfs import frames
+from btcfs.transfer.copying import copy_store
+from btcfs.transfer.diffing import diff_stores
+from btcfs_duckdb import connect
+
+MEMORY = """
+import sys
+from pathlib import Path
+from btcfs.transfer.copying import copy_store
+from btcfs_duckdb import connect
+root = Path(sys.argv[1])
+
+def peak():  # of this program alone; the usual call counts its parent too
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+with connect(root / "source") as source, connect(root / "measured") as target:
+    before = peak()
+    copy_store(source, target)
+    print(peak() - before)
+"""
+
+
+def main(scale: float = 1.0, runs: int = 3) -> list[tuple[str, float, str]]:
+    """A source of one commit, copied in pieces; every load in turns with the others, medians."""
+    count = int(1_000_000 * scale)
+    bare, own, copies, compared = [], [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        frame = frames.conform(GROUP, bench_store.rows(count))
+        with connect(root / "source") as source:
+            source.apply(GROUP)
+            source.write(GROUP, pieces(frame, 10_000))
+            for run in range(runs):
+                bare.append(bare_insert(frame))
+                with connect(root / f"own{run}") as target:
+                    target.apply(GROUP)
+                    own.append(clocked(lambda target=target: target.write(GROUP, pieces(frame, 10_000))))
+                with connect(root / f"copy{run}") as target:
+                    copies.append(
+                        clocked(lambda target=target, run=run: copy_store(source, target, journal=root / f"j{run}"))
+                    )
+                    compared.append(clocked(lambda target=target: diff_stores(source, target)))
+                    assert list(target.commits(GROUP)) == list(source.commits(GROUP))
+                    assert diff_stores(source, target).equal
+        used = float(
+            subprocess.run([sys.executable, "-c", MEMORY, str(root)], capture_output=True, text=True, check=True).stdout
+        )
+    size = count * 51 * 8 / 2**20
+    print(
+        f"{count:,} rows x 48: bare insert {median(bare):.2f} s, own bulk load {median(own):.2f} s, "
+        f"verified copy {median(copies):.2f} s, diff {median(compared):.2f} s; copy took {used:.0f} MB beside {size:.0f} MB of rows"
+    )
+    return [
+        ("verified copy / the target's own bulk load", median(copies) / median(own), "<= 2"),
+        ("verified copy / bare DuckDB insert with key", median(copies) / median(bare), "shown"),
+        ("diff / verified copy", median(compared) / median(copies), "shown"),
+        (
+            "memory of a copy / its rows",
+            used / size,
+            "shown; DuckDB takes up to 384 MB for each side, whatever the rows",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    for name, ratio, bar in main(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0):
+        print(f"{name:50} {ratio:6.2f}   {bar}")
