@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs the servers that service tests start for themselves, those that are missing.
+# Usage: .ci/services.sh [service ...]   services: mariadb postgres redis
+set -euo pipefail
+
+have() { # Debian keeps servers where an ordinary user's PATH does not look
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null
+}
+
+as_root() {
+    if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+packages() { # one installation at a time, and no service left running: the tests start their own
+    [[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ]] || as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
+}
+
+mariadb() {
+    if have mariadbd && have mariadb-install-db; then return; fi
+    packages mariadb-server
+}
+
+postgres() { # its programs are in a folder of their own version
+    if have initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then return; fi
+    packages postgresql
+}
+
+redis() {
+    if have redis-server; then return; fi
+    packages redis-server
+}
+
+for service in "${@:-mariadb postgres redis}"; do
+    for name in $service; do
+        case $name in
+            mariadb | postgres | redis) "$name" ;;
+            *) echo "no service named '$name'; known: mariadb postgres redis" >&2; exit 2 ;;
+        esac
+    done
+done
