@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the servers that service tests start for themselves, those that are missing.
-# Usage: .ci/services.sh [service ...]   services: mariadb
+# Usage: .ci/services.sh [service ...]   services: mariadb postgres redis
 set -euo pipefail
 
 have() { # Debian keeps servers where an ordinary user's PATH does not look
@@ -22,11 +22,21 @@ mariadb() {
     packages mariadb-server
 }
 
-for service in "${@:-mariadb}"; do
+postgres() { # its programs are in a folder of their own version
+    if have initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then return; fi
+    packages postgresql
+}
+
+redis() {
+    if have redis-server; then return; fi
+    packages redis-server
+}
+
+for service in "${@:-mariadb postgres redis}"; do
     for name in $service; do
         case $name in
-            mariadb) "$name" ;;
-            *) echo "no service named '$name'; known: mariadb" >&2; exit 2 ;;
+            mariadb | postgres | redis) "$name" ;;
+            *) echo "no service named '$name'; known: mariadb postgres redis" >&2; exit 2 ;;
         esac
     done
 done

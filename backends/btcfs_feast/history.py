@@ -1,0 +1,59 @@
+"""What a group's rows are and were: questions to the shelf on which every state of them lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import pandas as pd
+import pyarrow as pa
+
+from btcfs import catalogue, instants
+from btcfs.definitions import FeatureGroup
+from btcfs.store import Commit, Summary
+from btcfs_feast import states
+from btcfs_feast.shelf import Asked, Entry, Shelf
+
+
+def newest(group: FeatureGroup, shelf: Shelf, asked: Asked) -> pa.Table:
+    """The newest states asked for, with at least the columns asked for."""
+    needed = tuple(dict.fromkeys((*asked.columns, *group.primary_key, group.event_time)))
+    if group.interval is not None:
+        return states.newest(group, shelf.states(attrs.evolve(asked, columns=needed)))
+    # The event time of a key may have been another before, so the range is for its newest state.
+    rows = states.newest(group, shelf.states(attrs.evolve(asked, columns=needed, start=None, end=None)))
+    times = states.micros(rows.column(group.event_time))
+    low = times if asked.start is None else asked.start
+    high = times + 1 if asked.end is None else asked.end
+    return rows.filter(pa.array((times >= low) & (times < high)))
+
+
+def commits(entries: Sequence[Entry]) -> list[Commit]:
+    """The commits of these writes, of which those under one name are one."""
+    names = dict.fromkeys((entry.id, entry.at) for entry in entries)
+    return [Commit(name, instants.from_micros(at)) for name, at in names]
+
+
+def changes(group: FeatureGroup, shelf: Shelf, commit: Commit) -> pd.DataFrame:
+    """The rows that a commit changed, as it left them, ordered by key. NotFound if there is no such commit."""
+    entries = shelf.entries()
+    found = catalogue.find_commit(group, commits(entries), commit)
+    seqs = [entry.seq for entry in entries if entry.id == found.id]
+    rows = states.newest(group, shelf.states(Asked(group.columns, seqs=(seqs[0], seqs[-1]))))
+    return states.frame(group, states.by_key(group, rows), group.columns)
+
+
+def summary(group: FeatureGroup, shelf: Shelf, entity: Mapping[str, str]) -> Summary:
+    """How many rows of these entities there are, and from when to when."""
+    entries = shelf.entries()
+    if entries and not entity and group.interval is not None:
+        # With an interval the event time of a key never changes, so that the writes say it all.
+        low, high = min(entry.start for entry in entries), max(entry.end for entry in entries)
+        count = sum(entry.inserted for entry in entries)
+    else:
+        # Other people's tables have no entries, and are asked; ours without any are empty, and soon read.
+        times = states.micros(newest(group, shelf, Asked((), entity=entity)).column(group.event_time))
+        if not len(times):
+            return Summary(0)
+        low, high, count = int(times.min()), int(times.max()), len(times)
+    return Summary(count, instants.from_micros(low), instants.from_micros(high))

@@ -1,0 +1,197 @@
+"""A Feast repository, opened: its stores as Feast offers them, and their errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from btcfs.errors import BtcfsError, ConfigError, StoreUnavailable
+
+Result = TypeVar("Result")
+
+CONFIG = "feature_store.yaml"
+_SCHEMA = "1"
+_LOCAL = """# A local Feast repository: history in Parquet files, vectors in SQLite. Change it as Feast's documentation says.
+project: {project}
+provider: local
+registry:
+  path: data/registry.db
+offline_store:
+  type: dask
+online_store:
+  type: sqlite
+  path: data/online_store.db
+entity_key_serialization_version: 3
+"""
+# What is raised by these is a mistake in what was asked, and no store that fails.
+_NOT_A_STORE = {"builtins", "btcfs", "feast", "pandas", "numpy", "pyarrow", "pydantic", "pydantic_core", "typeguard"}
+
+
+@attrs.define(eq=False)
+class Repository:
+    """The ``feast.FeatureStore`` of a folder, and how long to wait for what it talks to."""
+
+    root: Path
+    feast: Any
+    timeout: float
+    closing: list[Callable[[], None]] = attrs.field(factory=list)
+    _one_at_a_time: threading.Lock = attrs.field(factory=threading.Lock)
+
+    @property
+    def project(self) -> str:
+        return str(self.feast.project)
+
+    @property
+    def offline_type(self) -> str:
+        return str(self.feast.config.offline_store.type)
+
+    @property
+    def has_online(self) -> bool:
+        return self.feast.config.online_store is not None
+
+    def close(self) -> None:
+        """Let go of every connection; Feast has no call for it but closes them with its objects."""
+        for close in self.closing:
+            close()
+        self.closing.clear()
+        self.feast = None
+
+    def online(self) -> contextlib.AbstractContextManager[Any]:
+        """A block in which the online store may be called."""
+        # Feast's Postgres store shares one connection between threads unless told otherwise, and psycopg then
+        # fails in whichever comes second (``PostgreSQLOnlineStore._get_conn``).
+        kind = getattr(self.feast.config.online_store, "conn_type", None)
+        return self._one_at_a_time if getattr(kind, "value", kind) == "singleton" else contextlib.nullcontext()
+
+    def asked(self, what: str, call: Callable[[], Result]) -> Result:
+        """The answer of a store that may not answer at all. StoreUnavailable if it takes longer than the timeout."""
+        answer: list[Result] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                answer.append(call())
+            except BaseException as exc:  # noqa: BLE001 it is raised again in the thread that waits
+                failure.append(exc)
+
+        # A daemon, for a client that waits for a dead host may wait for minutes and must not hold up the exit.
+        thread = threading.Thread(target=run, name="btcfs-feast", daemon=True)
+        thread.start()
+        thread.join(self.timeout)
+        if thread.is_alive():
+            raise StoreUnavailable(
+                f"the {what} of the Feast repository {self.root} did not answer within {self.timeout:.3g} s; "
+                f"see its address in {self.root / CONFIG}, or wait longer with timeout="
+            )
+        if failure:
+            with self.translated(what):
+                raise failure[0]
+        return answer[0]
+
+    @contextlib.contextmanager
+    def translated(self, what: str) -> Iterator[None]:
+        """The errors of a store's client as ours."""
+        try:
+            yield
+        except BtcfsError:
+            raise
+        except Exception as exc:
+            if not _of_a_store(exc):
+                raise
+            raise StoreUnavailable(
+                f"the {what} of the Feast repository {self.root} cannot be used: {type(exc).__name__}: {_masked(exc)}. "
+                f"See its address and credentials in {self.root / CONFIG}"
+            ) from exc
+
+
+def open_repository(path: Path, *, create: bool, timeout: float) -> Repository:
+    """The repository in that folder, made there first if ``create`` says so and there is none.
+
+    ConfigError if there is none, or none that the installed Feast understands; StoreUnavailable if its
+    registry does not answer.
+    """
+    root = path.absolute()
+    if not (root / CONFIG).is_file():
+        if not create:
+            raise ConfigError(
+                f"there is no {CONFIG} in {root}; name the folder of a Feast repository with path=, or make a local "
+                f"one with btcfs.connect('feast', path={str(path)!r}, create=True)"
+            )
+        _create(root)
+    try:
+        from feast import FeatureStore
+    except ImportError as exc:
+        raise ConfigError(f"the feast backend needs Feast: {exc}. Install it: pip install 'btcfs[feast]'") from exc
+    # Feast prints what it finds odd in a configuration; a library does not.
+    try:
+        with contextlib.redirect_stdout(None):
+            store = FeatureStore(repo_path=str(root))
+    except Exception as exc:
+        if isinstance(exc, OSError) or (_of_a_store(exc) and not _of_feast(exc)):
+            raise StoreUnavailable(f"the Feast repository {root} cannot be opened: {_masked(exc)}") from exc
+        raise ConfigError(
+            f"Feast cannot use {root / CONFIG}: {type(exc).__name__}: {_masked(exc)}. The file must suit the installed "
+            f"version of Feast; feast version shows it"
+        ) from exc
+    keys = store.config.entity_key_serialization_version
+    if keys != 3:
+        raise _of_another_version(root, f"its entity keys have the format {keys}, expected 3")
+    repository = Repository(root, store, timeout)
+    repository.asked("registry", lambda: _opened(repository))
+    return repository
+
+
+def _opened(repository: Repository) -> None:
+    feast, root = repository.feast, repository.root
+    try:
+        written = feast.registry.proto().registry_schema_version
+        feast.registry.list_feature_views(repository.project, allow_cache=False)
+        _ = feast.provider
+    except Exception as exc:
+        if not _of_feast(exc) and not isinstance(exc, (ValueError, ImportError, AttributeError, TypeError)):
+            raise
+        raise ConfigError(
+            f"the installed Feast cannot use the repository {repository.root}: {type(exc).__name__}: {_masked(exc)}. "
+            f"It may be of another version, or need an extra such as feast[redis] or feast[postgres]"
+        ) from exc
+    if written not in ("", _SCHEMA):
+        raise _of_another_version(root, f"its registry has the format {written!r}, expected {_SCHEMA!r}")
+
+
+def _of_another_version(root: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"the repository {root} is of another version of Feast: {what}. Bring it up to date with the Feast that wrote it"
+    )
+
+
+def _create(root: Path) -> None:
+    name = re.sub(r"[^a-z0-9_]", "_", root.name.lower()).strip("_")[:24] or "btcfs"
+    try:
+        (root / "data").mkdir(parents=True, exist_ok=True)
+        draft = root / f"{CONFIG}.draft"
+        draft.write_text(_LOCAL.format(project=name if name[0].isalpha() else f"p_{name}"))
+        os.replace(draft, root / CONFIG)
+    except OSError as exc:
+        raise StoreUnavailable(f"cannot create a Feast repository in {root}: {exc}") from exc
+
+
+def _of_a_store(exc: Exception) -> bool:
+    """Whether the client of a store, or the system, raised it, and not Python or Feast because of what was asked."""
+    return isinstance(exc, (OSError, TimeoutError)) or type(exc).__module__.partition(".")[0] not in _NOT_A_STORE
+
+
+def _of_feast(exc: Exception) -> bool:
+    return type(exc).__module__.partition(".")[0] in ("feast", "pydantic", "pydantic_core", "yaml", "google")
+
+
+def _masked(exc: Exception) -> str:
+    """What the error says, without the password of a connection string in it."""
+    text = re.sub(r"(://[^:@/\s]*:)[^@\s]*@", r"\1***@", str(exc))
+    return re.sub(r"(password\s*=\s*)[^\s,]+", r"\1***", text, flags=re.IGNORECASE)
