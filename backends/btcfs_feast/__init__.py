@@ -17,7 +17,7 @@ CAPABILITIES: Mapping[str, bool | str] = {
     "write": _WRITABLE,
     "scan": "unless scan=False",
     "online": "with an online store",
-    "time_travel": _WRITABLE,
+    "time_travel": "unless scan=False",
     "delete": _WRITABLE,
 }
 
