@@ -18,11 +18,16 @@ _PAUSE = 0.01  # seconds between two looks at a lock that another process holds
 def replace(path: Path, content: bytes) -> None:
     """The file with this content, on the disk when this returns; whoever reads sees the old content or the new one."""
     new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
-        file.write(content)
-        sync(file)
+    write(new, content)
     os.replace(new, path)
     sync_folder(path.parent)
+
+
+def write(path: Path, content: bytes) -> None:
+    """The file, on the disk when this returns."""
+    with path.open("wb") as file:
+        file.write(content)
+        sync(file)
 
 
 def sync(file: IO[bytes]) -> None:
@@ -43,8 +48,11 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, patience: float) -> Iterator[None]:
-    """Hold the lock of that file, which is created; StoreBusy after so many seconds of waiting. It does not nest."""
+def locked(path: Path, patience: float, busy: str | None = None) -> Iterator[None]:
+    """Hold the lock of that file, which is created; StoreBusy after so many seconds of waiting. It does not nest.
+
+    The system frees it if the process dies. ``busy`` is what the StoreBusy says instead of its own words.
+    """
     deadline = time.monotonic() + patience
     with path.open("a+b") as file:
         while True:
@@ -54,7 +62,8 @@ def locked(path: Path, patience: float) -> Iterator[None]:
             except (BlockingIOError, PermissionError) as exc:
                 if time.monotonic() >= deadline:
                     raise StoreBusy(
-                        f"another process or thread holds {path}, and still did after {patience:.3g} s; try again later"
+                        busy
+                        or f"another process or thread holds {path}, and still did after {patience:.3g} s; try again later"
                     ) from exc
                 time.sleep(_PAUSE)
         try:

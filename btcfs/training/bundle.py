@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from btcfs import durable
 from btcfs.definitions import FeatureView, Label, definition_from_dict
 from btcfs.errors import BtcfsError, DefinitionError, NotFound, SchemaError
 from btcfs.instants import now
@@ -30,7 +31,7 @@ from btcfs.training.bundle_files import (
     write_files,
 )
 from btcfs.training.compiled import Compiled, Parity, compile_pipeline, parity
-from btcfs.training.manifest import Entry, locked, read_manifest, sync_folder, write_manifest
+from btcfs.training.manifest import Entry, locked, read_manifest, write_manifest
 from btcfs.training.version_names import reserved_version
 
 BUNDLE = "bundle.json"
@@ -214,7 +215,7 @@ def _stored(folder: Path, content: dict[str, Any], files: dict[str, bytes], vers
                 raise DefinitionError(f"the bundle's metadata or metrics cannot be written: {exc}") from exc
             digest = write_files(draft, files)
             draft.chmod(0o755)
-            sync_folder(draft)
+            durable.sync_folder(draft)
             os.rename(draft, target)
         except (OSError, BtcfsError):
             shutil.rmtree(draft, ignore_errors=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from btcfs import durable
 from btcfs.errors import DefinitionError, NotFound, SchemaError, StoreUnavailable
-from btcfs.training.manifest import write_synced
 
 SUMS = "SHA256SUMS"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -33,9 +33,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> str:
             raise DefinitionError(f"{name!r} is not a file name of letters, digits, '.', '_' and '-' in a bundle")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(path, content)
+        durable.write(path, content)
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
-    write_synced(folder / SUMS, sums)
+    durable.write(folder / SUMS, sums)
     return hashlib.sha256(sums).hexdigest()
 
 

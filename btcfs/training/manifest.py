@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import attrs
 
-from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable
+from btcfs import durable
+from btcfs.errors import SchemaError, StoreUnavailable
 
 MANIFEST = "manifest.json"
 LOCK = ".manifest.lock"
 PATIENCE = 30.0
-_PAUSE = 0.02
 
 
 @attrs.frozen
@@ -116,28 +113,7 @@ def read_manifest(models_dir: Path) -> Manifest:
 def write_manifest(models_dir: Path, manifest: Manifest) -> None:
     """Replace the manifest in one step; whoever reads sees the old one or the new one. Call it under ``locked``."""
     text = json.dumps(manifest.to_dict(), indent=2, allow_nan=False) + "\n"
-    write_synced(models_dir / (MANIFEST + ".new"), text.encode())
-    os.replace(models_dir / (MANIFEST + ".new"), models_dir / MANIFEST)
-    sync_folder(models_dir)
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """The file, on the disk when this returns."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in a folder, on the disk when this returns."""
-    if sys.platform == "win32":  # which cannot open a folder, and needs no such call
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.replace(models_dir / MANIFEST, text.encode())
 
 
 @contextmanager
@@ -146,47 +122,9 @@ def locked(models_dir: Path, patience: float = PATIENCE) -> Iterator[None]:
     path = models_dir / LOCK
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        path.touch()
     except OSError as exc:
         raise StoreUnavailable(f"cannot write in the models folder {models_dir}: {exc}") from exc
-    with file:
-        _acquire(file, path, time.monotonic() + patience)
-        try:
-            yield
-        finally:
-            _release(file)
-
-
-def _acquire(file: IO[bytes], path: Path, deadline: float) -> None:
-    while True:
-        try:
-            _lock(file)
-        except (BlockingIOError, PermissionError) as exc:
-            if time.monotonic() >= deadline:
-                raise StoreBusy(
-                    f"another process holds {path}; it is saving or activating a model, so try again"
-                ) from exc
-            time.sleep(_PAUSE)
-        else:
-            return
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-    def _release(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _release(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    busy = f"another process holds {path}; it is saving or activating a model, so try again"
+    with durable.locked(path, patience, busy):
+        yield

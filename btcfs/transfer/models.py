@@ -11,11 +11,12 @@ from typing import Any
 
 import attrs
 
+from btcfs import durable
 from btcfs.errors import CheckFailed, ConfigError, NotFound
 from btcfs.training.bundle import load_bundle
 from btcfs.training.dataset_files import read_training_set
 from btcfs.training.ledger import read_trials, record
-from btcfs.training.manifest import Manifest, locked, read_manifest, sync_folder, write_manifest
+from btcfs.training.manifest import Manifest, locked, read_manifest, write_manifest
 from btcfs.training.registry import Registry
 
 DRAFT = ".copying-"
@@ -104,15 +105,12 @@ def _copied(source: Path, target: Path) -> None:
                 copy = draft / path.relative_to(source)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 content = path.read_bytes()
-                with copy.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                durable.write(copy, content)
                 if hashlib.sha256(copy.read_bytes()).digest() != hashlib.sha256(content).digest():
                     raise CheckFailed(f"{copy} is not what was written to it; the copy stopped")
         draft.chmod(0o755)
         os.rename(draft, target)
-        sync_folder(target.parent)
+        durable.sync_folder(target.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
