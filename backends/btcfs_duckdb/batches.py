@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import repeat
+from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -15,13 +16,14 @@ import numpy as np
 from btcfs.definitions import TIME_KEY
 from btcfs.instants import EPOCH, from_micros
 from btcfs.store import FeatureVector
-from btcfs_duckdb.payload import FLOAT, WHOLE, Floats, row_size
+from btcfs_duckdb.payload import FLOAT, WHOLE, Floats, Integers, row_size, whole
 from btcfs_duckdb.plans import Plan, Table
 from btcfs_duckdb.segments import Segment
 
 # Fewer keys are not worth the arrays.
 MANY = 8
 _MICROSECOND = timedelta(microseconds=1)
+_ZONE = attrgetter("tzinfo")
 _Held = dict[int, tuple[int, bytes]]
 
 
@@ -51,9 +53,10 @@ def _together(
     entity: str = keys[0][name]
     part = plan.parts[0]
     times = [(instant - EPOCH) // _MICROSECOND for instant in instants]
+    at = np.array(times)
     held = _in_table(part.table, connection, entity, times)
-    rows = _rows(part.table, entity, times, held, row_size(part.width))
-    if rows is None or not _whole(rows, times, part.table.step, held):
+    rows = _rows(part.table, entity, at, times, held, row_size(part.width))
+    if rows is None or not all(whole(row, time, event_time) for time, (event_time, row) in held.items()):
         return None
     numbers = rows[:, : 8 * part.width].copy().view(FLOAT)
     values: Floats = numbers if part.identity else numbers[:, part.sources]
@@ -68,14 +71,13 @@ def _instants(name: str, keys: Sequence[Mapping[str, Any]]) -> list[datetime] | 
     try:
         instants = [key[TIME_KEY] for key in keys]
         entities = {key[name] for key in keys}
-        zones = {instant.tzinfo for instant in instants}
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError):
         return None
     if len(entities) != 1 or type(keys[0][name]) is not str or set(map(len, keys)) != {2}:
         return None
     if set(map(type, instants)) != {datetime}:
         return None
-    return instants if zones == {timezone.utc} else None
+    return instants if set(map(_ZONE, instants)) == {timezone.utc} else None
 
 
 def _in_table(table: Table, connection: sqlite3.Connection, entity: str, times: list[int]) -> _Held:
@@ -90,10 +92,10 @@ def _in_table(table: Table, connection: sqlite3.Connection, entity: str, times: 
     return {time: (event_time, payload) for time, event_time, payload in found.fetchall()}
 
 
-def _rows(table: Table, entity: str, times: list[int], held: _Held, size: int) -> Any:
+def _rows(table: Table, entity: str, at: Integers, times: list[int], held: _Held, size: int) -> Any:
     """The bytes of each row as an array of shape (times, size), None if one is missing."""
     if not held:
-        return _of_segments(table, entity, np.array(times), size)
+        return _of_segments(table, entity, at, size)
     missing = [time for time in times if time not in held]
     if not missing:
         content = b"".join([held[time][1] for time in times])
@@ -117,6 +119,8 @@ def _of_segments(table: Table, entity: str, times: Any, size: int) -> Any:
     if entity not in table.segments:
         return None
     firsts, segments = table.segments[entity]
+    if len(segments) == 1:
+        return _of_segment(segments[0], times, table.step)
     places = np.searchsorted(np.array(firsts), times, side="right") - 1
     distinct = set(places.tolist())
     if -1 in distinct:
@@ -133,20 +137,32 @@ def _of_segments(table: Table, entity: str, times: Any, size: int) -> Any:
     return rows
 
 
-def _of_segment(segment: Segment, times: Any, step: int) -> Any:
+def _of_segment(segment: Segment, times: Integers, step: int) -> Any:
+    """The rows of these times, None if one is missing."""
     known, content = segment.arrays()
     # Where no candle is missing a row's place follows from its time; where one is, it is looked for.
     indices = (times - known[0]) // step
-    if indices.max() >= len(known) or not (known[indices] == times).all():
+    if not _at(known, indices, times):
         indices = known.searchsorted(times)
-        if indices.max() == len(known) or not (known[indices] == times).all():
+        if not _at(known, indices, times):
             return None
-    return content[indices]
+    rows = content[indices]
+    if not segment.checked[indices].all():
+        if not _whole(rows, times, step):
+            return None
+        segment.checked[indices] = True
+    return rows
 
 
-def _whole(rows: Any, times: list[int], step: int, held: _Held) -> bool:
+def _at(known: Integers, indices: Integers, times: Integers) -> bool:
+    """Whether these times are known at these places; one before the first is taken for a place from the end."""
+    try:
+        return known[indices].tobytes() == times.tobytes()
+    except IndexError:
+        return False
+
+
+def _whole(rows: Any, times: Integers, step: int) -> bool:
     """Whether each row has the bytes that were packed for its times."""
-    at = np.array(times)
-    known = np.array([held[time][0] if time in held else time + step for time in times]) if held else at + step
-    seeds = ((at ^ known) & 0xFFFFFFFF).tolist()
+    seeds = ((times ^ (times + step)) & 0xFFFFFFFF).tolist()
     return set(map(crc32, rows.view(f"V{rows.shape[1]}")[:, 0].tolist(), seeds)) == {WHOLE}

@@ -23,7 +23,9 @@ _HEADER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
 class Segment:
     """An open segment: its times ascending, and a row of bytes for each.
 
-    It is mapped into memory, so that several processes share the pages that are in use.
+    It is mapped into memory, so that several processes share the pages that are in use. ``checked``
+    says of each row whether it was found whole since the file was opened: who reads many rows at
+    once checks each of them once, as a database does when a page comes into its memory.
     """
 
     def __init__(self, path: Path, rows: int, width: int) -> None:
@@ -41,6 +43,7 @@ class Segment:
         self._times: Any = times.cast("q")
         self._start = times_end
         self._size = row_size(width)
+        self.checked = np.zeros(rows, dtype=bool)
         self._arrays: tuple[Integers, Any] | None = None
 
     def arrays(self) -> tuple[Integers, Any]:

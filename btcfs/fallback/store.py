@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import RLock, Thread, local
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
+import msgspec
 
 from btcfs import catalogue
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
@@ -141,7 +141,11 @@ class FallbackStore:
 
     def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         vectors, reason = self._answered("vectors", view.groups, lambda store: store.get_online_features(view, keys))
-        return vectors if reason is None else [attrs.evolve(vector, fallback_reason=reason) for vector in vectors]
+        return (
+            vectors
+            if reason is None
+            else [msgspec.structs.replace(vector, fallback_reason=reason) for vector in vectors]
+        )
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 
 from btcfs.definitions import TIME_KEY, FeatureView
 from btcfs.instants import from_micros, to_micros
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 CAPACITY = 10_000
 
 
-@attrs.frozen(eq=False, slots=False)
-class KnownVector:
+class KnownVector(msgspec.Struct, frozen=True, eq=False):
     """A stored vector and what a request asks of it: times in microseconds, and whether a value is missing."""
 
     vector: FeatureVector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 import numpy as np
 
 from btcfs import catalogue
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 NOT_STORED = "the candle is not stored; its features were computed from stored history"
 
 
-@attrs.frozen(eq=False, slots=False)  # made for each request, and faster without slots
-class Features:
+class Features(msgspec.Struct, frozen=True, eq=False):
     """A model's input and where it comes from; times in microseconds.
 
     ``source`` is the backend's name, ``cache`` for a vector read from it before, or ``local`` for

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from time import perf_counter, time
 
-import attrs
+import msgspec
 
 from btcfs.errors import NotFound, SchemaError, StoreBusy, StoreUnavailable
 from btcfs.instants import from_micros
@@ -26,8 +26,7 @@ from btcfs.serving.bodies import (
 from btcfs.serving.prediction_rows import Logged
 
 
-@attrs.frozen(slots=False)  # made for each request, and faster without slots
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A checked request: which market, at what time (microseconds, None for the newest), from which candle if any."""
 
     symbol: str

@@ -35,6 +35,7 @@ class TrainingReport:
 
     ``bundle`` is the folder of the saved models, None before they are saved; a new version is always
     a ``candidate``; ``obstacles`` are what stands between it and activation. ``base_rates`` has the share of ups in each year of the training set.
+    ``restated`` is how often a stored row of the view's first group was changed later, None if the store cannot say.
     """
 
     version: str
@@ -60,6 +61,7 @@ class TrainingReport:
     obstacles: list[str] = attrs.field(factory=list)
     bundle: Path | None = None
     dataset: Path | None = None
+    restated: int | None = None
 
     @cached_property
     def alarms(self) -> list[Finding]:

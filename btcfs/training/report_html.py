@@ -9,6 +9,7 @@ from typing import Any
 from btcfs.training import plots
 from btcfs.training.page_style import STYLE
 from btcfs.training.report import TaskReport, TrainingReport
+from btcfs.training.report_text import restated
 
 _NAMES = {"classification": "Direction", "regression": "Change"}
 _MARKS = {"ok": "✓", "warning": "!", "alarm": "✗"}
@@ -63,6 +64,7 @@ def _data(report: TrainingReport) -> str:
     label = report.label
     facts = {
         "Read": f"{report.provenance['rows_read']:,} rows from {escape(report.backend)}, left out {dropped or 'nothing'}",
+        "Restated": escape(restated(report)),
         "As of": escape(
             str(report.provenance["query"]["as_of"] or "the time of reading; this backend keeps no history")
         ),

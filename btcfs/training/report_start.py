@@ -14,6 +14,7 @@ from btcfs.store import FeatureStore
 from btcfs.training.datasets import TrainingSet
 from btcfs.training.evaluation import years
 from btcfs.training.report import TrainingReport
+from btcfs.training.restated import restated_rows
 from btcfs.training.splits import Split
 from btcfs.training.walk import Task
 
@@ -53,6 +54,7 @@ def begun(
         seed=seed,
         versions=_software(),
         seconds=0.0,
+        restated=restated_rows(store, group),
     )
 
 

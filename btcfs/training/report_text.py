@@ -38,10 +38,18 @@ def loaded(report: TrainingReport) -> list[str]:
         f"   ✓ Loaded {report.rows:,} samples with {len(report.features)} features from feature store",
         f"     {report.market}, known from {_day(report.provenance['first_event_time'])} to {_day(report.provenance['last_event_time'])}, as of {query['as_of'] or 'now (this backend keeps no history)'}",
         f"     Left out: {left_out or 'nothing'} of {report.provenance['rows_read']:,} rows",
+        f"     Restated: {restated(report)}",
         f"     Label: {label['kind']} of {label['column']} over {label['horizon']} candle(s), up above {label['threshold']:g} %",
         f"     Ups by year: {', '.join(f'{year} {rate:.3f}' for year, rate in report.base_rates.items())}",
         f"     Training set: {report.training_set}",
     ]
+
+
+def restated(report: TrainingReport) -> str:
+    """In words, how often what the training read was changed after it was first stored."""
+    if report.restated is None:
+        return "not known, this backend does not keep it"
+    return f"{report.restated:,} time(s) a stored row of the group was changed later"
 
 
 def split(report: TrainingReport) -> list[str]:

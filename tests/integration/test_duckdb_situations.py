@@ -246,6 +246,23 @@ def test_a_damaged_segment(folder: Path) -> None:
             )
 
 
+def test_a_damaged_row_among_many(folder: Path) -> None:
+    """A flipped byte in one of the rows that are read together is never served; the others are."""
+    bulk = candles(20_000)
+    with connect(folder) as store:
+        store.write(GROUP, bulk)
+    (path,) = folder.glob("*.rows")
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1  # in the last row
+    path.write_bytes(content)
+    keys = [{"symbol": "BULK", "timestamp": time.to_pydatetime()} for time in bulk["timestamp"].iloc[-20:]]
+    with connect(folder) as store:
+        store.get_online_features(VIEW, keys[:-1])
+        for _ in range(2):  # what was found whole before is not taken for the rest
+            with pytest.raises(StoreUnavailable, match=r"damaged on the disk.*btcfs store rebuild-online"):
+                store.get_online_features(VIEW, keys)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB."""
