@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
 
-
 from btcfs_hopsworks.emulator.metadata import Commit, Feature, Group
 from btcfs_hopsworks.emulator.topic_reader import RowsLost, TopicReader
 from emulated import MODES, PROJECT, Emulated, emulated, row
