@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from btcfs import catalogue, frames, instants, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable, Unsupported
+from btcfs.errors import StoreBusy, StoreUnavailable, Unsupported
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_feast import history, pushed, sources, states
 from btcfs_feast.attached import ForeignOnline, ForeignTable
@@ -120,11 +120,16 @@ class FeastStore:
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
         self._needs(Capability.SCAN, *_travel(as_of))
-        chosen = group.columns if columns is None else tuple(columns)
         stored = self._stored(group)
-        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
-        _refuse_unknown(group, "columns", chosen, group.columns)
-        asked = Asked(chosen, _micros(start), _micros(end), entity=entity or {}, as_of=_micros(as_of))
+        catalogue.check_entity(group, entity)
+        chosen = catalogue.chosen_columns(group, columns)
+        asked = Asked(
+            chosen,
+            instants.micros_of(start),
+            instants.micros_of(end),
+            entity=entity or {},
+            as_of=instants.micros_of(as_of),
+        )
         rows = states.by_key(group, history.newest(group, self._shelf_of(stored), asked))
         return states.frame(group, rows, chosen)
 
@@ -141,7 +146,7 @@ class FeastStore:
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         stored = self._stored(group)
-        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
+        catalogue.check_entity(group, entity)
         return history.summary(group, self._shelf_of(stored), entity or {})
 
     def get_historical_features(
@@ -152,7 +157,7 @@ class FeastStore:
         definitions = [each.definition for each in stored]
         catalogue.same(definitions, view)
         resolved = catalogue.resolve(definitions, view)
-        known_at = _micros(as_of)
+        known_at = instants.micros_of(as_of)
         by_group = {each.definition: each for each in stored if isinstance(each.definition, FeatureGroup)}
         if not self._options.scan:
             parts = [(by_group[group], self._shelf_of(by_group[group])) for group, _, _ in resolved.parts]
@@ -160,7 +165,7 @@ class FeastStore:
 
         def rows(group: FeatureGroup, columns: tuple[str, ...], end: datetime) -> pa.Table:
             newest = history.newest(
-                group, self._shelf_of(by_group[group]), Asked(columns, end=_micros(end), as_of=known_at)
+                group, self._shelf_of(by_group[group]), Asked(columns, end=instants.micros_of(end), as_of=known_at)
             )
             # Only without an interval may rows of one event time differ in their key, which then decides.
             return newest if group.interval else states.by_key(group, newest)
@@ -314,13 +319,3 @@ def _capabilities(repository: Repository, options: Options, writable: bool) -> f
 
 def _travel(as_of: datetime | None) -> tuple[Capability, ...]:
     return () if as_of is None else (Capability.TIME_TRAVEL,)
-
-
-def _micros(instant: datetime | None) -> int | None:
-    return None if instant is None else instants.to_micros(instant)
-
-
-def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
