@@ -126,10 +126,9 @@ class FallbackStore:
         return self._answered("definitions", [group.ref], lambda store: store.commits(group))[0]
 
     def changes(
-        self, group: FeatureGroup, commit: Commit, *span: datetime | None, **bounds: datetime | None
+        self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
     ) -> pd.DataFrame:
-        # Whatever range of time the stores know to ask for is theirs to say.
-        return self._framed([group.ref], lambda store: store.changes(group, commit, *span, **bounds))
+        return self._framed([group.ref], lambda store: store.changes(group, commit, start, end))
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         return self._answered("definitions", [group.ref], lambda store: store.summary(group, entity))[0]
