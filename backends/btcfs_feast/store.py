@@ -18,9 +18,9 @@ from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import StoreBusy, StoreUnavailable, Unsupported
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_feast import history, pushed, sources, states
-from btcfs_feast.attached import ForeignOnline, ForeignTable
-from btcfs_feast.cells import Cells, OnlineView
+from btcfs_feast.attached import ForeignTable
 from btcfs_feast.commits import Pending
+from btcfs_feast.online_side import OnlineSide
 from btcfs_feast.registered import Registered, Stored
 from btcfs_feast.repository import Repository, open_repository
 from btcfs_feast.serving import Serving
@@ -57,8 +57,8 @@ class FeastStore:
         self._factory = sources.factory(repository, data)
         self._registered = Registered(repository, self._shelf)
         self._shelves: dict[str, Shelf] = {}
-        self._announced: set[str] = set()
-        self._vectors = Vectors(self._registered.stored, self._in_step, options.defaults, self.name)
+        self._online = OnlineSide(repository, self._turns, self._shelf_of, options.online_rows)
+        self._vectors = Vectors(self._registered.stored, self._online.in_step, options.defaults, self.name)
         self._writing = False
         self._closed = False
         self.capabilities = _capabilities(repository, options, self._factory is not None)
@@ -103,7 +103,7 @@ class FeastStore:
                 catalogue.check_commit(group, next(iter(history.commits(entries)[-1:]), None), commit)
             last = entries[-1] if entries else Entry(0, "", 0, 0, 0, 0, 0)
             tick = self._turns.tick(Tick(last.seq, last.at))
-            serving = self._serving(stored) if Capability.ONLINE in self.capabilities else None
+            serving = self._online.serving(stored) if Capability.ONLINE in self.capabilities else None
             if serving is not None and serving.behind(last.seq):
                 serving.catch_up(last.seq, tick.at)
                 tick = self._turns.tick(Tick(last.seq, last.at))
@@ -246,38 +246,6 @@ class FeastStore:
         if identity not in self._shelves:
             self._shelves[identity] = self._factory(group, identity)
         return self._shelves[identity]
-
-    def _serving(self, stored: Stored) -> Serving:
-        return self._sides(stored)[1]
-
-    def _sides(self, stored: Stored) -> tuple[OnlineView, Serving]:
-        group, identity = stored.definition, stored.identity
-        assert isinstance(group, FeatureGroup)
-        shelf = self._shelf_of(stored)
-        if identity not in self._announced:
-            # Feast answers from a copy of the registry, which may be minutes old and not have this group's views.
-            with self._repository.translated("registry"):
-                self._repository.feast.refresh_registry()
-            self._announced.add(identity)
-        online = OnlineView(self._repository, group, identity)
-        return online, Serving(group, identity, shelf, online, self._options.online_rows)
-
-    def _in_step(self, stored: Stored) -> tuple[Cells, Serving]:
-        """The online side of a group, after what a killed writer left undone; while another writes, as it is."""
-        online, serving = self._sides(stored)
-        if stored.foreign is not None:
-            return ForeignOnline(self._repository, stored.foreign), serving
-        shelf = self._shelf_of(stored)
-        entries = shelf.entries()
-        if entries and serving.behind(entries[-1].seq):
-            try:
-                with self._turns.exclusive(timeout=0.0):
-                    last = shelf.entries()[-1]
-                    if serving.behind(last.seq):
-                        serving.catch_up(last.seq, self._turns.tick(Tick(last.seq, last.at)).at)
-            except StoreBusy:
-                pass  # its writer brings the online rows into step, or the next one does
-        return online, serving
 
     @contextmanager
     def _one_write(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from btcfs.definitions import Definition, FeatureGroup
 from btcfs.store import Commit
 
 Key = tuple[Any, ...]
+Content = tuple[int, tuple[Any, ...]]  # event time and values
 
 
 @attrs.frozen
