@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from btcfs import durable
 from btcfs.errors import BtcfsError, ConfigError, StoreUnavailable
 
 Result = TypeVar("Result")
@@ -175,9 +175,8 @@ def _create(root: Path) -> None:
     name = re.sub(r"[^a-z0-9_]", "_", root.name.lower()).strip("_")[:24] or "btcfs"
     try:
         (root / "data").mkdir(parents=True, exist_ok=True)
-        draft = root / f"{CONFIG}.draft"
-        draft.write_text(_LOCAL.format(project=name if name[0].isalpha() else f"p_{name}"))
-        os.replace(draft, root / CONFIG)
+        content = _LOCAL.format(project=name if name[0].isalpha() else f"p_{name}")
+        durable.replace(root / CONFIG, content.encode())
     except OSError as exc:
         raise StoreUnavailable(f"cannot create a Feast repository in {root}: {exc}") from exc
 
