@@ -68,7 +68,7 @@ def command(
             models=models,
             plugins=session.plugins,
             symbol=config.symbol,
-            candles=config.candles if "candles" in config.origins else None,
+            candles=config.stated("candles"),
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
         )
