@@ -32,7 +32,7 @@ def open_store(path: Path, *, lock_timeout: float, defaults: Mapping[str, str] |
     store = DuckDBStore(Places(path), lock_timeout, dict(defaults or {}))
     try:
         store.settle()
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could close it
         store.close()
         raise
     return store

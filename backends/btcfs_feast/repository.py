@@ -102,7 +102,7 @@ class Repository:
             yield
         except BtcfsError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # the stores' clients have errors of their own, many and without a common kind
             if not _of_a_store(exc):
                 raise
             raise StoreUnavailable(
@@ -133,7 +133,7 @@ def open_repository(path: Path, *, create: bool, timeout: float) -> Repository:
     try:
         with contextlib.redirect_stdout(None):
             store = FeatureStore(repo_path=str(root))
-    except Exception as exc:
+    except Exception as exc:  # Feast lets through what its parser, its registry and their clients raise
         if isinstance(exc, OSError) or (_of_a_store(exc) and not _of_feast(exc)):
             raise StoreUnavailable(f"the Feast repository {root} cannot be opened: {_masked(exc)}") from exc
         raise ConfigError(
@@ -154,7 +154,7 @@ def _opened(repository: Repository) -> None:
         written = feast.registry.proto().registry_schema_version
         feast.registry.list_feature_views(repository.project, allow_cache=False)
         _ = feast.provider
-    except Exception as exc:
+    except Exception as exc:  # as above; what is neither Feast's nor of its reading is raised as it is
         if not _of_feast(exc) and not isinstance(exc, (ValueError, ImportError, AttributeError, TypeError)):
             raise
         raise ConfigError(

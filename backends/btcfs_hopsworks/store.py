@@ -35,7 +35,7 @@ def open_store(
         shared = session.shared.get("store") or session.shared.setdefault("store", shared_by(session))
         shared.ledger.refresh()
         return HopsworksStore(shared, lock_timeout, dict(defaults or {}))
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could release it
         release(session)
         raise
 

@@ -165,7 +165,7 @@ class _ingest:
 
     def __enter__(self) -> Ingest:
         from btcfs.cli.sources import open_source
-        from btcfs.pipeline.configured import configured_ingest
+        from btcfs.pipeline.ingest import Ingest
 
         options = self.options
         config = self.session.configure(symbol=_canonical(options["symbol"]), interval=options["interval"])
@@ -177,11 +177,16 @@ class _ingest:
                 for name in ("batch_size", "repair_volume", "quarantine", "dry_run")
                 if options.get(name) is not None
             }
-            ingest = configured_ingest(
+            ingest = Ingest(
                 self.store,
-                config,
-                self.session.plugins,
-                source=source,
+                source,
+                symbol=config.symbol,
+                interval=config.interval,
+                group=config.group if "group" in config.origins else None,
+                version=config.version,
+                candles=config.candles if "candles" in config.origins else None,
+                features=config.features or None,
+                plugins=self.session.plugins,
                 **settings,
                 **({} if self.notify is None else {"notify": self.notify}),
             )

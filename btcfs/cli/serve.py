@@ -120,7 +120,7 @@ def _shadowed(
 
     try:
         return ShadowStore(store, place(shadow, options, config=config).open(), report=report)
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could close it
         store.close()
         raise
 

@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,10 @@ def test_jobs_are_delayed_fail_and_have_logs(api: Api) -> None:
 
 def eventually(read: Callable[[], dict[str, Any]], name: str, value: str) -> dict[str, Any]:
     """What is read once the field has the value."""
-    for _ in range(2000):
-        found = read()
-        if found[name] == value:
-            return found
-    raise AssertionError(f"{name} is {found[name]!r}, not {value!r}")
+    until = time.monotonic() + 20.0
+    while (found := read())[name] != value:
+        assert time.monotonic() < until, f"{name} is {found[name]!r}, not {value!r}"
+    return found
 
 
 FAULTS = """
@@ -111,7 +111,7 @@ fault = lambda **fault: requests.post(url, json=fault, verify=False).raise_for_s
 def error(call):
     try:
         call()
-    except Exception as exc:
+    except Exception as exc:  # which one the client raises is what is asked
         return type(exc).__name__
 seen = {}
 store = hopsworks.login(engine="python").get_feature_store()

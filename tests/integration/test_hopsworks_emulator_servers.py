@@ -129,7 +129,7 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
         "from btcfs_hopsworks.emulator import mariadb\n"
         f"mariadb.start(pathlib.Path({str(tmp_path)!r}), '127.0.0.1', 0)\n"
         "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(60)  # until it is killed\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None

@@ -68,7 +68,7 @@ def test_a_stored_candle_that_is_posted_uses_the_stored_vector(world: World) -> 
 def test_a_candle_not_stored_is_computed_as_ingestion_would(world: World, frame_source: Callable[..., Any]) -> None:
     """The posted candle's prediction equals, bit for bit, the one after that candle was ingested."""
     posted = predict(world, **candle_json(world.candles, -2)).json()
-    world.ingest.source.frame = world.candles.iloc[:-1]  # type: ignore[union-attr]
+    world.ingest.source.frame = world.candles.iloc[:-1]
     world.ingest.daily()
     stored = predict(world, **candle_json(world.candles, -2)).json()
 
@@ -149,7 +149,7 @@ def test_every_prediction_is_logged_and_can_be_replayed(world: World) -> None:
     group = world.ingest.feature_group
     rows = world.store.read(group)
     world.store.write(group, rows.assign(rsi_14=50.0))
-    world.ingest.source.frame = world.candles.assign(close=world.candles["close"] * 0.999)  # type: ignore[union-attr]
+    world.ingest.source.frame = world.candles.assign(close=world.candles["close"] * 0.999)
     world.ingest.daily()
 
     logged = world.store.read(PREDICTIONS)

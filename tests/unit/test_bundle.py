@@ -108,7 +108,7 @@ def test_nothing_is_saved_on_a_flip(tmp_path: Path) -> None:
     pipeline = fitted("logistic")
     scaler = pipeline[0]
 
-    class Shifted(type(scaler)):  # type: ignore[misc]
+    class Shifted(type(scaler)):
         def transform(self, X: Any, copy: Any = None) -> Any:
             return super().transform(X) + 1.0
 
