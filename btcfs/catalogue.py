@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -53,6 +53,25 @@ def same(stored: Iterable[Definition], definition: Definition) -> Definition:
     found = finder(candidates, definition.name, definition.version)
     refuse_change(candidates, found, definition)
     return found
+
+
+def chosen_columns(group: FeatureGroup, columns: Sequence[str] | None) -> tuple[str, ...]:
+    """The columns asked for, in that order; all of the group's for None. SchemaError if it lacks one."""
+    chosen = group.columns if columns is None else tuple(columns)
+    refuse_unknown(group, "columns", chosen, group.columns)
+    return chosen
+
+
+def check_entity(group: FeatureGroup, entity: Mapping[str, str] | None) -> None:
+    """Raise SchemaError if rows are asked for by what is no entity column of the group."""
+    refuse_unknown(group, "entity columns", entity or {}, group.entity)
+
+
+def refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """SchemaError with the names that the group has not, and those that it has, if there are any."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
 
 
 def check_commit(group: FeatureGroup, newest: Commit | None, commit: Commit) -> None:

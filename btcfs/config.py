@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -81,6 +81,11 @@ class Config:
     fallback: str | None = None
     fallback_options: Mapping[str, Any] = attrs.field(factory=dict, repr=_masked_repr)
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+    def stated(self, name: Literal["candles", "group"]) -> str | None:
+        """A group's name if somebody stated it; None where it is the default, which each interval has of its own."""
+        value: str = getattr(self, name)
+        return value if name in self.origins else None
 
     def rows(self) -> list[tuple[str, Any, str]]:
         """(dotted name, value with secrets hidden, origin) of every setting, for a person or a program."""

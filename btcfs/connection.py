@@ -97,7 +97,7 @@ def _with_mirror(name: str, opener: Callable[[], FeatureStore], config: Config) 
     mirror = _opener(config.fallback, config, {})()
     try:
         return pair(opener, mirror, name=name, target=target, **chosen)
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could close it
         mirror.close()
         raise
 

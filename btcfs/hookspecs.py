@@ -22,17 +22,17 @@ hookimpl = pluggy.HookimplMarker("btcfs")
 
 
 @hookspec
-def btcfs_indicators() -> Sequence[Indicator | IndicatorFamily]:  # type: ignore[empty-body]
+def btcfs_indicators() -> Sequence[Indicator | IndicatorFamily]:
     """Indicators to compute; a family stands for itself with its default parameters."""
 
 
 @hookspec
-def btcfs_sources() -> Sequence[SourceKind]:  # type: ignore[empty-body]
+def btcfs_sources() -> Sequence[SourceKind]:
     """Candle sources, named as ``--source`` names them."""
 
 
 @hookspec
-def btcfs_models() -> Sequence[ModelKind]:  # type: ignore[empty-body]
+def btcfs_models() -> Sequence[ModelKind]:
     """Models and baselines that training can use."""
 
 

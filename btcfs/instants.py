@@ -27,6 +27,11 @@ def to_micros(instant: datetime | str) -> int:
     return (instant - EPOCH) // _MICROSECOND
 
 
+def micros_of(instant: datetime | str | None) -> int | None:
+    """``to_micros`` of an instant that may be left out."""
+    return None if instant is None else to_micros(instant)
+
+
 def from_micros(micros: int) -> datetime:
     """The UTC datetime of so many microseconds since the epoch."""
     return EPOCH + int(micros) * _MICROSECOND

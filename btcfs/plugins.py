@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 import pluggy
@@ -31,7 +31,13 @@ _log = logging.getLogger(__name__)
 GROUP = "btcfs"
 BLOCK_VARIABLE = "BTCFS_BLOCK_PLUGINS"
 
-T = TypeVar("T")
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
 
 
 @attrs.frozen
@@ -250,5 +256,5 @@ def _refuse_clashes(what: str, pairs: list[tuple[str, str]]) -> None:
 
 
 def _named(what: str, pairs: list[tuple[str, T]]) -> dict[str, T]:
-    _refuse_clashes(what, [(plugin, item.name) for plugin, item in pairs])  # type: ignore[attr-defined]
-    return {item.name: item for _, item in pairs}  # type: ignore[attr-defined]
+    _refuse_clashes(what, [(plugin, item.name) for plugin, item in pairs])
+    return {item.name: item for _, item in pairs}

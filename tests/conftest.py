@@ -16,6 +16,11 @@ from btcfs.definitions import parse_interval
 from btcfs.instants import to_micros
 from btcfs.sources import CandleRequest, Fetched, SourceReport
 
+# Named by tests as plugins for their fixtures, and imported by them for the rest.
+pytest.register_assert_rewrite(
+    "btcfs_hopsworks.testing", "bundles", "emulated", "hopsworks_api", "mirrored", "predicting"
+)
+
 COLUMNS = ["timestamp", "open", "high", "low", "close", "volume"]
 
 

@@ -96,6 +96,16 @@ class Emulated:
             cursor.execute(statement, arguments)
             return list(cursor.fetchall())
 
+    def offline(self, group: Group) -> list[tuple[Any, ...]]:
+        """The rows of a group in the offline store, its columns in their order."""
+        names = ", ".join(f'"{feature.name}"' for feature in group.features)
+        found = self.plane.query(f'SELECT {names} FROM "{PROJECT.featurestore}"."{group.table}" ORDER BY number, "at"')
+        return [tuple(each.values()) for each in found.to_pylist()]
+
+    def online(self, group: Group, columns: str = "number, close") -> list[tuple[Any, ...]]:
+        """These columns of a group's rows in the online store."""
+        return self.sql(f"SELECT {columns} FROM `{group.table}` ORDER BY number")
+
     def flight(self) -> pyarrow.flight.FlightClient:
         """A client of the query service with the certificates that a login gives."""
         given = self.plane.credentials(PROJECT)
@@ -145,3 +155,34 @@ def emulated(folder: Path, mode: str = "pip", kafka: str | None = None) -> Itera
     finally:
         plane.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def mode() -> str:
+    """Which servers ``cluster`` has; a module whose rules hold in both modes makes this a fixture of both."""
+    return "pip"
+
+
+@pytest.fixture(scope="module")
+def cluster(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    """One data plane for the tests of a module."""
+    with emulated(tmp_path_factory.mktemp("hdfs"), mode) as running:
+        yield running
+        running.knobs.reset()
+
+
+@pytest.fixture
+def candles(cluster: Emulated) -> Group:
+    """A new group of closes without rows; the knobs are as they were at the start."""
+    cluster.knobs.reset()
+    return cluster.group(Feature("close", "double"))
+
+
+@pytest.fixture
+def stored(cluster: Emulated) -> Group:
+    """A new group with eight rows online and offline; the knobs are as they were at the start."""
+    cluster.knobs.reset()
+    group = cluster.group(Feature("close", "double"), Feature("up", "boolean"))
+    cluster.counted(cluster.write(group, [row(n, close=n / 4, up=n % 2 == 0) for n in range(8)]))
+    cluster.plane.materialise(group)
+    return group

@@ -33,7 +33,7 @@ with connect("duckdb", path=sys.argv[1], lock_timeout=60) as store:
         begun = time.time()
         store.write(group, rows.assign(**values))
         print(number, begun, time.time(), flush=True)
-        time.sleep(max(0.0, begun + float(sys.argv[3]) - time.time()))
+        time.sleep(max(0.0, begun + float(sys.argv[3]) - time.time()))  # the pace of commits that is asked for
 """
 
 

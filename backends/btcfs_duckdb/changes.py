@@ -29,7 +29,7 @@ class Change:
             with engine.translated(path):
                 connection.execute("BEGIN TRANSACTION")
                 self.before = engine.meta(connection)
-        except BaseException:
+        except BaseException:  # whatever stopped it, the online transaction must not stay open
             mirror.rollback()
             raise
 

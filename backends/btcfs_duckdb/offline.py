@@ -193,7 +193,7 @@ class Offline:
                 change = Change(connection, mirror, self._places.offline, self._between)
                 try:
                     yield change
-                except BaseException:
+                except BaseException:  # whatever stopped it, Ctrl-C too, half a change is none
                     change.rollback()
                     raise
         finally:

@@ -100,7 +100,7 @@ class Recovery:
                 mirror.commit(meta.seq)
             finally:
                 target.close()
-        except BaseException:
+        except BaseException:  # whatever stopped it, half a generation is never used
             for file in places.files_of(generation):
                 file.unlink(missing_ok=True)
             raise
@@ -123,7 +123,7 @@ class Recovery:
                     if isinstance(new.definition, FeatureGroup):
                         self._copy(connection, mirror, new.definition, new.applied, state.seq)
                 mirror.commit(meta.seq)
-            except BaseException:
+            except BaseException:  # whatever stopped it, half a replay is none
                 mirror.rollback()
                 raise
 

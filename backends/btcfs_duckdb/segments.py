@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
+from btcfs import durable
 from btcfs.errors import StoreUnavailable
 from btcfs_duckdb.payload import Integers, pack, row_size
 
@@ -73,8 +74,7 @@ def write(path: Path, columns: Sequence[Any], times: Integers, event_times: Inte
             file.write(_HEADER.pack(_MAGIC, len(times), len(columns), crc32(index)))
             file.write(index)
             file.write(pack(columns, times, event_times))
-            file.flush()
-            os.fsync(file.fileno())
+            durable.sync(file)
     except OSError as exc:
         path.unlink(missing_ok=True)
         raise StoreUnavailable(f"cannot write {path}: {exc}. Make room on the disk and run the same again") from exc

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from btcfs import catalogue
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import SchemaError, StoreUnavailable
+from btcfs.errors import StoreUnavailable
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_duckdb import online
 from btcfs_duckdb.commit_counter import CommitCounter
@@ -32,7 +32,7 @@ def open_store(path: Path, *, lock_timeout: float, defaults: Mapping[str, str] |
     store = DuckDBStore(Places(path), lock_timeout, dict(defaults or {}))
     try:
         store.settle()
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could close it
         store.close()
         raise
     return store
@@ -107,9 +107,8 @@ class DuckDBStore:
         columns: Sequence[str] | None = None,
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
-        chosen = group.columns if columns is None else tuple(columns)
         offline = self._opened_for(group, entity)
-        _refuse_unknown(group, "columns", chosen, group.columns)
+        chosen = catalogue.chosen_columns(group, columns)
         return offline.read(group, start, end, entity or {}, chosen, as_of)
 
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
@@ -187,7 +186,7 @@ class DuckDBStore:
         """The offline half, to read this group with."""
         self._refuse_closed()
         catalogue.same(self.definitions(), group)
-        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
+        catalogue.check_entity(group, entity)
         return self._offline
 
     def _refuse_closed(self) -> None:
@@ -204,9 +203,3 @@ class DuckDBStore:
             if cached is None or cached[0] is not generation or cached[1] != epoch:
                 self._stored = cached = (generation, epoch, online.stored(connection))
             return cached[2]
-
-
-def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from btcfs.errors import StoreBusy
+from btcfs.turns import Turn
 from btcfs_duckdb import engine
 from btcfs_duckdb.lock import StoreLock
 from btcfs_duckdb.places import Places
@@ -37,8 +38,7 @@ class Turns:
         self._begin = begin
         self._end = end
         self._lock = StoreLock(places.lock, places.holder)
-        self._turn = threading.RLock()
-        self._depth = 0
+        self._turn = Turn()
         self._guard = threading.Condition(threading.Lock())
         self._connection: Any = None
         self._guests = 0
@@ -48,30 +48,12 @@ class Turns:
         """A writer's turn for the length of a with block; blocks of one thread nest. StoreBusy if others do not finish."""
         timeout = self._timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        if not self._turn.acquire(timeout=timeout):
-            raise StoreBusy(
-                f"another thread of this process writes to the store in {self._places.root}, and still did after "
-                f"{timeout:.3g} s. Try again later, or wait longer with lock_timeout"
-            )
-        try:
-            if self._depth:
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-                return
-            with self._lock.exclusive(max(0.0, deadline - time.monotonic())):
-                self._begin()
-                with self._opened():
-                    self._depth = 1
-                    try:
-                        yield
-                    finally:
-                        self._depth = 0
-                self._end()
-        finally:
-            self._turn.release()
+        busy = (
+            f"another thread of this process writes to the store in {self._places.root}, and still did after "
+            f"{timeout:.3g} s. Try again later, or wait longer with lock_timeout"
+        )
+        with self._turn.held(timeout, busy, lambda: self._begun(deadline)):
+            yield
 
     @contextmanager
     def writing(self) -> Iterator[Any]:
@@ -119,6 +101,14 @@ class Turns:
                 return True
         except StoreBusy:
             return False
+
+    @contextmanager
+    def _begun(self, deadline: float) -> Iterator[None]:
+        with self._lock.exclusive(max(0.0, deadline - time.monotonic())):
+            self._begin()
+            with self._opened():
+                yield
+            self._end()
 
     @contextmanager
     def _opened(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from btcfs import durable
 from btcfs.definitions import TIME_KEY, FeatureGroup
 from btcfs.errors import StoreUnavailable
 from btcfs_feast import states
@@ -241,7 +242,7 @@ def _write_whole(path: Path, table: pa.Table) -> None:
 
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        durable.sync(file)
 
 
 @contextmanager

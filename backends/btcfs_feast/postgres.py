@@ -139,7 +139,7 @@ class TableDraft:
             self._cursor.execute(f"SELECT coalesce(max(seq), 0) FROM {quoted(self._log)}")
             if self._cursor.fetchone()[0] >= signature[0]:
                 raise StoreBusy(f"another machine wrote to {group.title} at the same moment; run the write again")
-        except BaseException as exc:
+        except BaseException as exc:  # whatever stopped it, nobody else could end the transaction
             self._stack.__exit__(type(exc), exc, exc.__traceback__)
             raise
         self._open = True

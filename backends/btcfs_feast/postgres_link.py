@@ -32,7 +32,7 @@ class Link:
             connection = self._take()
             try:
                 yield connection
-            except BaseException:
+            except BaseException:  # whatever stopped it, nobody knows what the connection is in
                 connection.close()
                 raise
             with self._guard:

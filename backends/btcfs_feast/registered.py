@@ -136,7 +136,7 @@ class Registered:
             # for while Feast materializes a view it refuses to serve it (feast-dev/feast#6780).
             feast.apply([*entities, key, FeastView(**online, online=True)])
             feast.apply([FeastView(**online, online=False), view])
-        except BaseException:
+        except BaseException:  # whatever stopped it, a shelf without its views would be found by nobody
             if not before:
                 shelf.drop()
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from btcfs import durable
 from btcfs.errors import BtcfsError, ConfigError, StoreUnavailable
 
 Result = TypeVar("Result")
@@ -102,7 +102,7 @@ class Repository:
             yield
         except BtcfsError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # the stores' clients have errors of their own, many and without a common kind
             if not _of_a_store(exc):
                 raise
             raise StoreUnavailable(
@@ -133,7 +133,7 @@ def open_repository(path: Path, *, create: bool, timeout: float) -> Repository:
     try:
         with contextlib.redirect_stdout(None):
             store = FeatureStore(repo_path=str(root))
-    except Exception as exc:
+    except Exception as exc:  # Feast lets through what its parser, its registry and their clients raise
         if isinstance(exc, OSError) or (_of_a_store(exc) and not _of_feast(exc)):
             raise StoreUnavailable(f"the Feast repository {root} cannot be opened: {_masked(exc)}") from exc
         raise ConfigError(
@@ -154,7 +154,7 @@ def _opened(repository: Repository) -> None:
         written = feast.registry.proto().registry_schema_version
         feast.registry.list_feature_views(repository.project, allow_cache=False)
         _ = feast.provider
-    except Exception as exc:
+    except Exception as exc:  # as above; what is neither Feast's nor of its reading is raised as it is
         if not _of_feast(exc) and not isinstance(exc, (ValueError, ImportError, AttributeError, TypeError)):
             raise
         raise ConfigError(
@@ -175,9 +175,8 @@ def _create(root: Path) -> None:
     name = re.sub(r"[^a-z0-9_]", "_", root.name.lower()).strip("_")[:24] or "btcfs"
     try:
         (root / "data").mkdir(parents=True, exist_ok=True)
-        draft = root / f"{CONFIG}.draft"
-        draft.write_text(_LOCAL.format(project=name if name[0].isalpha() else f"p_{name}"))
-        os.replace(draft, root / CONFIG)
+        content = _LOCAL.format(project=name if name[0].isalpha() else f"p_{name}")
+        durable.replace(root / CONFIG, content.encode())
     except OSError as exc:
         raise StoreUnavailable(f"cannot create a Feast repository in {root}: {exc}") from exc
 

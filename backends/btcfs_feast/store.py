@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from btcfs import catalogue, frames, instants, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import SchemaError, StoreBusy, StoreUnavailable, Unsupported
+from btcfs.errors import StoreBusy, StoreUnavailable, Unsupported
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_feast import history, pushed, sources, states
-from btcfs_feast.attached import ForeignOnline, ForeignTable
-from btcfs_feast.cells import Cells, OnlineView
+from btcfs_feast.attached import ForeignTable
 from btcfs_feast.commits import Pending
+from btcfs_feast.online_side import OnlineSide
 from btcfs_feast.registered import Registered, Stored
 from btcfs_feast.repository import Repository, open_repository
 from btcfs_feast.serving import Serving
@@ -57,8 +57,8 @@ class FeastStore:
         self._factory = sources.factory(repository, data)
         self._registered = Registered(repository, self._shelf)
         self._shelves: dict[str, Shelf] = {}
-        self._announced: set[str] = set()
-        self._vectors = Vectors(self._registered.stored, self._in_step, options.defaults, self.name)
+        self._online = OnlineSide(repository, self._turns, self._shelf_of, options.online_rows)
+        self._vectors = Vectors(self._registered.stored, self._online.in_step, options.defaults, self.name)
         self._writing = False
         self._closed = False
         self.capabilities = _capabilities(repository, options, self._factory is not None)
@@ -103,7 +103,7 @@ class FeastStore:
                 catalogue.check_commit(group, next(iter(history.commits(entries)[-1:]), None), commit)
             last = entries[-1] if entries else Entry(0, "", 0, 0, 0, 0, 0)
             tick = self._turns.tick(Tick(last.seq, last.at))
-            serving = self._serving(stored) if Capability.ONLINE in self.capabilities else None
+            serving = self._online.serving(stored) if Capability.ONLINE in self.capabilities else None
             if serving is not None and serving.behind(last.seq):
                 serving.catch_up(last.seq, tick.at)
                 tick = self._turns.tick(Tick(last.seq, last.at))
@@ -120,11 +120,16 @@ class FeastStore:
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
         self._needs(Capability.SCAN, *_travel(as_of))
-        chosen = group.columns if columns is None else tuple(columns)
         stored = self._stored(group)
-        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
-        _refuse_unknown(group, "columns", chosen, group.columns)
-        asked = Asked(chosen, _micros(start), _micros(end), entity=entity or {}, as_of=_micros(as_of))
+        catalogue.check_entity(group, entity)
+        chosen = catalogue.chosen_columns(group, columns)
+        asked = Asked(
+            chosen,
+            instants.micros_of(start),
+            instants.micros_of(end),
+            entity=entity or {},
+            as_of=instants.micros_of(as_of),
+        )
         rows = states.by_key(group, history.newest(group, self._shelf_of(stored), asked))
         return states.frame(group, rows, chosen)
 
@@ -141,7 +146,7 @@ class FeastStore:
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         stored = self._stored(group)
-        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
+        catalogue.check_entity(group, entity)
         return history.summary(group, self._shelf_of(stored), entity or {})
 
     def get_historical_features(
@@ -152,7 +157,7 @@ class FeastStore:
         definitions = [each.definition for each in stored]
         catalogue.same(definitions, view)
         resolved = catalogue.resolve(definitions, view)
-        known_at = _micros(as_of)
+        known_at = instants.micros_of(as_of)
         by_group = {each.definition: each for each in stored if isinstance(each.definition, FeatureGroup)}
         if not self._options.scan:
             parts = [(by_group[group], self._shelf_of(by_group[group])) for group, _, _ in resolved.parts]
@@ -160,7 +165,7 @@ class FeastStore:
 
         def rows(group: FeatureGroup, columns: tuple[str, ...], end: datetime) -> pa.Table:
             newest = history.newest(
-                group, self._shelf_of(by_group[group]), Asked(columns, end=_micros(end), as_of=known_at)
+                group, self._shelf_of(by_group[group]), Asked(columns, end=instants.micros_of(end), as_of=known_at)
             )
             # Only without an interval may rows of one event time differ in their key, which then decides.
             return newest if group.interval else states.by_key(group, newest)
@@ -242,38 +247,6 @@ class FeastStore:
             self._shelves[identity] = self._factory(group, identity)
         return self._shelves[identity]
 
-    def _serving(self, stored: Stored) -> Serving:
-        return self._sides(stored)[1]
-
-    def _sides(self, stored: Stored) -> tuple[OnlineView, Serving]:
-        group, identity = stored.definition, stored.identity
-        assert isinstance(group, FeatureGroup)
-        shelf = self._shelf_of(stored)
-        if identity not in self._announced:
-            # Feast answers from a copy of the registry, which may be minutes old and not have this group's views.
-            with self._repository.translated("registry"):
-                self._repository.feast.refresh_registry()
-            self._announced.add(identity)
-        online = OnlineView(self._repository, group, identity)
-        return online, Serving(group, identity, shelf, online, self._options.online_rows)
-
-    def _in_step(self, stored: Stored) -> tuple[Cells, Serving]:
-        """The online side of a group, after what a killed writer left undone; while another writes, as it is."""
-        online, serving = self._sides(stored)
-        if stored.foreign is not None:
-            return ForeignOnline(self._repository, stored.foreign), serving
-        shelf = self._shelf_of(stored)
-        entries = shelf.entries()
-        if entries and serving.behind(entries[-1].seq):
-            try:
-                with self._turns.exclusive(timeout=0.0):
-                    last = shelf.entries()[-1]
-                    if serving.behind(last.seq):
-                        serving.catch_up(last.seq, self._turns.tick(Tick(last.seq, last.at)).at)
-            except StoreBusy:
-                pass  # its writer brings the online rows into step, or the next one does
-        return online, serving
-
     @contextmanager
     def _one_write(self) -> Iterator[None]:
         if self._writing:
@@ -314,13 +287,3 @@ def _capabilities(repository: Repository, options: Options, writable: bool) -> f
 
 def _travel(as_of: datetime | None) -> tuple[Capability, ...]:
     return () if as_of is None else (Capability.TIME_TRAVEL,)
-
-
-def _micros(instant: datetime | None) -> int | None:
-    return None if instant is None else instants.to_micros(instant)
-
-
-def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")

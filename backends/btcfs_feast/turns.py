@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import attrs
 
 from btcfs.errors import StoreBusy, StoreUnavailable
 from btcfs.instants import now, to_micros
+from btcfs.turns import Turn
 
 
 @attrs.frozen
@@ -34,32 +34,14 @@ class Turns:
     def __init__(self, folder: Path, timeout: float) -> None:
         self._folder = folder
         self._timeout = timeout
-        self._thread = threading.RLock()
-        self._depth = 0
+        self._turn = Turn()
 
     @contextmanager
     def exclusive(self, timeout: float | None = None) -> Iterator[None]:
         """Hold the writer's place; blocks of one thread may nest. StoreBusy if others do not finish in time."""
         patience = self._timeout if timeout is None else timeout
-        if not self._thread.acquire(timeout=patience):
-            raise self._busy(patience)
-        try:
-            if self._depth:
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-                return
-            connection = self._locked(patience)
-            self._depth = 1
-            try:
-                yield
-            finally:
-                self._depth = 0
-                connection.close()
-        finally:
-            self._thread.release()
+        with self._turn.held(patience, self._busy(patience), lambda: closing(self._locked(patience))):
+            yield
 
     def tick(self, after: Tick, given: int | None = None) -> Tick:
         """The next number, and the instant ``given`` or now; to be called in an exclusive block.
@@ -95,12 +77,12 @@ class Turns:
         except sqlite3.DatabaseError as exc:
             connection.close()
             if "locked" in str(exc):
-                raise self._busy(timeout) from exc
+                raise StoreBusy(self._busy(timeout)) from exc
             raise self._unusable(exc) from exc
         return connection
 
-    def _busy(self, timeout: float) -> StoreBusy:
-        return StoreBusy(
+    def _busy(self, timeout: float) -> str:
+        return (
             f"another writer holds {self._folder / 'writer.lock'} and still did after {timeout:.3g} s. Try again later, "
             f"or wait longer with timeout=; the lock is free as soon as that process ends"
         )

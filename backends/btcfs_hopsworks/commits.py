@@ -90,7 +90,7 @@ class Writer:
         changed = staged.take(new | other)
         try:
             orphans = self._carried(group, head, changed, stored, write, commit, commit_id)
-        except BaseException as exc:
+        except BaseException as exc:  # whatever stopped it, rows of this write may have arrived
             self.failed.setdefault(group.ref, set()).add(write)
             self.logs.forget(group)
             if isinstance(exc, BtcfsError):

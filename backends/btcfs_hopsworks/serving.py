@@ -88,7 +88,7 @@ class Doors:
                 )
                 views.create(self._session, name, view.version, handle, wanted, text)
                 made.append(name)
-        except BaseException:
+        except BaseException:  # whatever stopped it, a part of a view is of no use
             for name in made:
                 views.delete(self._session, name, view.version)
             raise

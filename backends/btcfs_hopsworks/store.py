@@ -12,7 +12,7 @@ import pandas as pd
 
 from btcfs import catalogue, instants, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import SchemaError, StoreUnavailable
+from btcfs.errors import StoreUnavailable
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_hopsworks import applying, columns, ledger, others, serving, staging
 from btcfs_hopsworks.address import Address
@@ -35,7 +35,7 @@ def open_store(
         shared = session.shared.get("store") or session.shared.setdefault("store", shared_by(session))
         shared.ledger.refresh()
         return HopsworksStore(shared, lock_timeout, dict(defaults or {}))
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could release it
         release(session)
         raise
 
@@ -89,10 +89,9 @@ class HopsworksStore:
         columns: Sequence[str] | None = None,
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
-        chosen = group.columns if columns is None else tuple(columns)
         snapshot = self._opened_for(group, entity)
-        _refuse_unknown(group, "columns", chosen, group.columns)
-        asked = Asked(_micros(start), _micros(end), dict(entity or {}), _micros(as_of))
+        chosen = catalogue.chosen_columns(group, columns)
+        asked = Asked(instants.micros_of(start), instants.micros_of(end), dict(entity or {}), instants.micros_of(as_of))
         return self._opened().logs.frame(group, snapshot.head(group), asked, chosen)
 
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
@@ -104,7 +103,7 @@ class HopsworksStore:
     ) -> pd.DataFrame:
         found = catalogue.find_commit(group, self.commits(group), commit)
         head = self._opened_for(group, None).head(group)
-        asked = Asked(_micros(start), _micros(end), commit=instants.to_micros(found.committed_at))
+        asked = Asked(instants.micros_of(start), instants.micros_of(end), commit=instants.to_micros(found.committed_at))
         return self._opened().logs.frame(group, head, asked, group.columns)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
@@ -128,10 +127,10 @@ class HopsworksStore:
         shared = self._opened()
         snapshot = shared.ledger.refresh()
         catalogue.same(snapshot.definitions, view)
-        known_at = _micros(as_of)
+        known_at = instants.micros_of(as_of)
 
         def rows(group: FeatureGroup, names: tuple[str, ...], end: datetime) -> pd.DataFrame:
-            asked = Asked(end=_micros(end), as_of=known_at)
+            asked = Asked(end=instants.micros_of(end), as_of=known_at)
             return shared.logs.frame(group, snapshot.head(group), asked, names)
 
         return point_in_time.join(catalogue.resolve(snapshot.definitions, view), spine, rows)
@@ -192,7 +191,7 @@ class HopsworksStore:
         ``reference`` ago, at each time of the Quartz expression ``cron`` (UTC); a difference above ``threshold`` is a
         shift. SchemaError for an unknown feature.
         """
-        _refuse_unknown(group, "feature", [feature], group.feature_names)
+        catalogue.refuse_unknown(group, "feature", [feature], group.feature_names)
         shared, handle = self._handle(group)
         return observing.monitor(
             shared.session,
@@ -258,7 +257,7 @@ class HopsworksStore:
     def _opened_for(self, group: FeatureGroup, entity: Mapping[str, str] | None) -> Snapshot:
         snapshot = self._opened().ledger.refresh()
         catalogue.same(snapshot.definitions, group)
-        _refuse_unknown(group, "entity columns", entity or {}, group.entity)
+        catalogue.check_entity(group, entity)
         return snapshot
 
 
@@ -266,13 +265,3 @@ def _token(snapshot: Snapshot, refs: tuple[tuple[str, int], ...]) -> Hashable:
     changed = [snapshot.records.get(f"group/{name}/{version}") for name, version in refs]
     views = [record.defined for record in snapshot.records.values() if record.entry.startswith("view/")]
     return (tuple([0 if record is None else record.changed for record in changed]), max(views, default=0))
-
-
-def _micros(instant: datetime | None) -> int | None:
-    return None if instant is None else instants.to_micros(instant)
-
-
-def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")

@@ -89,7 +89,7 @@ class FeatureStorePredictor:
             self._opened = self._store or connect(self._backend, config=config)
             name = self._view or named("bitcoin_inference_view", config.interval)
             view = catalogue.find_view(self._opened.definitions(), name)
-            raw = candle_group(config.interval, config.candles if "candles" in config.origins else None)
+            raw = candle_group(config.interval, config.stated("candles"))
             plugins = installed_plugins() if self._plugins is None else self._plugins
             self._features = OnlineFeatures(self._opened, view, raw, plugins)
         return self._features

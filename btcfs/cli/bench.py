@@ -34,7 +34,7 @@ def online(session: Session, rounds: int, symbol: str | None, interval: str | No
     config = session.configure(symbol=symbol, interval=interval)
     with session.open(config) as store:
         view = find_view(store.definitions(), named("bitcoin_inference_view", config.interval))
-        raw = candle_group(config.interval, config.candles if "candles" in config.origins else None)
+        raw = candle_group(config.interval, config.stated("candles"))
         result = measure(store, view, raw, config.symbol, session.plugins, rounds, pandas_features)
     console.show(result, as_json, lambda: _show(result))
 

@@ -80,7 +80,7 @@ def _verified(session: Session, store: FeatureStore, bundle: Bundle) -> list[Che
     group = catalogue.find_group(store.definitions(), name, version)
     interval = group.interval or config.interval
     computed = plan(session.plugins.indicators(), interval, group.feature_names)
-    candles = candle_group(interval, config.candles if "candles" in config.origins else None)
+    candles = candle_group(interval, config.stated("candles"))
     expected = computed.group(group.name, group.version)
     checks = Verification(store, computed, expected, candles, bundle.symbol or config.symbol, now()).checks()
     return [check for check in checks if check.name != "view"]  # the bundle's own view has a check of its own

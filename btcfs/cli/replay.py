@@ -27,7 +27,7 @@ def command(session: Session, ctx: click.Context, prediction_id: str, models: Pa
     from btcfs.training.registry import Registry
 
     config = session.config
-    candles = config.candles if "candles" in config.origins else None
+    candles = config.stated("candles")
     with session.open() as store:
         result = replay(store, Registry(models).load, prediction_id, session.plugins, candles=candles)
     console.show(result, as_json, lambda: _show(result))

@@ -68,7 +68,7 @@ def command(
             models=models,
             plugins=session.plugins,
             symbol=config.symbol,
-            candles=config.candles if "candles" in config.origins else None,
+            candles=config.stated("candles"),
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
         )
@@ -120,7 +120,7 @@ def _shadowed(
 
     try:
         return ShadowStore(store, place(shadow, options, config=config).open(), report=report)
-    except BaseException:
+    except BaseException:  # whatever stopped it, nobody else could close it
         store.close()
         raise
 

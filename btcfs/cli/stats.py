@@ -54,7 +54,7 @@ def _rows(session: Session, group: str | None, version: int | None) -> pd.DataFr
     from btcfs.pipeline.statistics import STATISTICS
 
     config = session.config
-    default = config.group if "group" in config.origins else named("bitcoin_features", config.interval)
+    default = config.stated("group") or named("bitcoin_features", config.interval)
     with session.open() as store:
         found = catalogue.find_group(store.definitions(), group or default, version)
         catalogue.find_group(store.definitions(), STATISTICS.name)

@@ -31,21 +31,12 @@ def command(session: Session, ctx: click.Context, symbol: str | None, interval: 
 
 def _checks(session: Session, symbol: str | None, interval: str | None) -> list[Check]:
     from btcfs.instants import now
-    from btcfs.pipeline.ingest import Ingest
+    from btcfs.pipeline.configured import configured_ingest
     from btcfs.pipeline.verify import Verification
 
     config = session.configure(symbol=symbol, interval=interval)
     with session.open(config) as store:
-        ingest = Ingest(
-            store,
-            symbol=config.symbol,
-            interval=config.interval,
-            group=config.group if "group" in config.origins else None,
-            version=config.version,
-            candles=config.candles if "candles" in config.origins else None,
-            features=config.features or None,
-            plugins=session.plugins,
-        )
+        ingest = configured_ingest(store, config, session.plugins)
         verification = Verification(store, ingest.plan, ingest.feature_group, ingest.candle_group, config.symbol, now())
         return list(verification.checks())
 

@@ -12,7 +12,7 @@ from btcfs.diagnosis import backend, contents, environment
 from btcfs.diagnosis.value import Diagnosis
 from btcfs.errors import AuthError, BtcfsError, ConfigError, NotFound, StoreBusy, StoreUnavailable
 from btcfs.instants import now
-from btcfs.pipeline.ingest import Ingest
+from btcfs.pipeline.configured import configured_ingest
 from btcfs.pipeline.verify import Verification
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.store import FeatureStore
@@ -88,16 +88,7 @@ def _connection(store: FeatureStore) -> Diagnosis:
 
 
 def _verification(store: FeatureStore, config: Config, plugins: Plugins) -> Verification:
-    ingest = Ingest(
-        store,
-        symbol=config.symbol,
-        interval=config.interval,
-        group=config.group if "group" in config.origins else None,
-        version=config.version,
-        candles=config.candles if "candles" in config.origins else None,
-        features=config.features or None,
-        plugins=plugins,
-    )
+    ingest = configured_ingest(store, config, plugins)
     return Verification(store, ingest.plan, ingest.feature_group, ingest.candle_group, config.symbol, now())
 
 

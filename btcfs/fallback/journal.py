@@ -124,7 +124,7 @@ class Journal:
         try:
             count = spool(self.rows_of(number), group, rows)
             return self._put(Entry(number, OPEN, "write", group, now(), commit, count))
-        except BaseException as exc:
+        except BaseException as exc:  # rows may come from a generator, which may raise anything; half of them are none
             self.rows_of(number).unlink(missing_ok=True)
             if isinstance(exc, OSError):
                 raise StoreUnavailable(f"cannot write the journal in {self.folder}: {exc}") from exc

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from threading import RLock, Thread, local
+from threading import local
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from btcfs import catalogue
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
-from btcfs.errors import BtcfsError, NotFound, StoreBusy, StoreUnavailable
+from btcfs.errors import NotFound, StoreBusy, StoreUnavailable
 from btcfs.fallback.breaker import Breaker
 from btcfs.fallback.completing import Sides, SyncReport
-from btcfs.fallback.journal import MIRROR, OPEN, PRIMARY, REFUSED, Entry, Journal, Ref, refs_of
+from btcfs.fallback.draining import Drain
+from btcfs.fallback.journal import MIRROR, PRIMARY, Entry, Journal, Ref, refs_of
 from btcfs.fallback.primary import Deadlines, Primary
 from btcfs.instants import to_micros
 from btcfs.store import Capability, Commit, FeatureStore, FeatureVector, Summary, WriteReport
+from btcfs.turns import Turn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-DRAIN_PAUSE = 0.5  # seconds at least between two completions of the journal that reads begin
 _OF_THE_PRIMARY = ("ui_url", "usage", "rebuild_online")  # what a store may offer beyond the protocol
 
 
@@ -60,18 +60,16 @@ class FallbackStore:
         breaker: Callable[[], Breaker] = Breaker,
         patience: float = 10.0,
     ) -> None:
-        given = isinstance(primary, FeatureStore)
         self.name: str = name or str(getattr(primary, "name", "primary"))
-        opener: Callable[[], FeatureStore] = (lambda: primary) if given else primary  # type: ignore[assignment, return-value]
         self.mirror = mirror
         self.journal = Journal(Path(journal_path), target or f"{self.name}, mirrored in {mirror.name}")
-        self.primary = Primary(self.name, opener, deadlines or Deadlines(), breaker, renewable=not given)
+        renewable = not isinstance(primary, FeatureStore)
+        self.primary = Primary(self.name, _opener(primary), deadlines or Deadlines(), breaker, renewable=renewable)
         self._sides = Sides(self.primary, mirror, self.journal)
         self._patience = patience
-        self._turn = RLock()
+        self._turn = Turn()
         self._held = local()
-        self._drains: Thread | None = None
-        self._next_drain = 0.0
+        self._drain = Drain(self.journal, self.primary, self._drained)
         self._closed = False
         try:
             self.primary.open()
@@ -126,10 +124,9 @@ class FallbackStore:
         return self._answered("definitions", [group.ref], lambda store: store.commits(group))[0]
 
     def changes(
-        self, group: FeatureGroup, commit: Commit, *span: datetime | None, **bounds: datetime | None
+        self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
     ) -> pd.DataFrame:
-        # Whatever range of time the stores know to ask for is theirs to say.
-        return self._framed([group.ref], lambda store: store.changes(group, commit, *span, **bounds))
+        return self._framed([group.ref], lambda store: store.changes(group, commit, start, end))
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         return self._answered("definitions", [group.ref], lambda store: store.summary(group, entity))[0]
@@ -203,9 +200,12 @@ class FallbackStore:
     def _change_token(self, groups: Sequence[tuple[str, int]]) -> Hashable:
         """A value that differs after any change on either side."""
         self._opened()
-        mirrored = self.mirror.change_token(groups)  # type: ignore[attr-defined]
+        # Beyond the protocol: __getattr__ saw that both have it, but the primary may be gone since.
+        mirror: Any = self.mirror
+        primary: Any = self.primary.opened
+        mirrored = mirror.change_token(groups)
         try:
-            return self.primary.opened.change_token(groups), mirrored  # type: ignore[union-attr]
+            return primary.change_token(groups), mirrored
         except (StoreUnavailable, AttributeError):
             return object()  # like no other: nothing is taken from a cache
 
@@ -231,7 +231,7 @@ class FallbackStore:
         """The answer, and why it is the mirror's if it is."""
         self._opened()
         missing = self.journal.missing(PRIMARY, refs)
-        self._drain_beside()
+        self._drain.begin()
         if missing:
             reason = f"{self.name} lacks journal entry {missing[0].title}: {missing[0].why}"
         else:
@@ -267,23 +267,14 @@ class FallbackStore:
             return reason
         return f"{reason}; the mirror is behind by {len(gaps)} entries since {gaps[0].began.isoformat()}"
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> AbstractContextManager[None]:
         """The writer's place among all that share the journal; blocks of one thread nest."""
-        if not self._turn.acquire(timeout=self._patience):
-            raise StoreBusy(f"another thread writes to this store, and still did after {self._patience:g} s")
-        try:
-            depth = getattr(self._held, "depth", 0)
-            if depth:
-                self._held.depth = depth + 1
-                yield
-                return
-            with self.journal.turn(self._patience):
-                self._held.depth = 1
-                yield
-        finally:
-            self._held.depth = depth
-            self._turn.release()
+        busy = f"another thread writes to this store, and still did after {self._patience:g} s"
+        return self._turn.held(self._patience, busy, lambda: self.journal.turn(self._patience))
+
+    def _drained(self) -> None:
+        with self._alone():
+            self._sides.drain()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -302,25 +293,13 @@ class FallbackStore:
             stored = self.primary.ask("definitions", lambda store: store.definitions())
             self.mirror.apply(catalogue.same(stored, group))
 
-    def _drain_beside(self) -> None:
-        """Complete the journal, if something waits, in a thread of its own; readers do not wait for it."""
-        at = time.monotonic()
-        if at < self._next_drain or not any(entry.state not in (OPEN, REFUSED) for entry in self.journal.entries()):
-            return
-        if self.primary.breakers["writes"].state == "open" or (self._drains is not None and self._drains.is_alive()):
-            return
-        self._next_drain = at + DRAIN_PAUSE
-
-        def drained() -> None:
-            try:
-                with self._alone():
-                    self._sides.drain()
-            except BtcfsError as exc:
-                _log.info("the journal is not completed yet: %s", exc)
-
-        self._drains = Thread(target=drained, name="btcfs-journal", daemon=True)
-        self._drains.start()
-
     def _opened(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"this store of {self.name} and its mirror is closed; open another")
+
+
+def _opener(primary: FeatureStore | Callable[[], FeatureStore]) -> Callable[[], FeatureStore]:
+    if isinstance(primary, FeatureStore):
+        store: FeatureStore = primary
+        return lambda: store
+    return primary

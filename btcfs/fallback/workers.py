@@ -40,7 +40,8 @@ class Task(Generic[T]):
         """What the call returned; raises what it raised. Only after ``wait``."""
         if self._error is not None:
             raise self._error
-        return self._result  # type: ignore[no-any-return]
+        result: T = self._result
+        return result
 
 
 class Worker:

@@ -33,6 +33,7 @@ def _with_deadline(seconds: float) -> type[asyncio.Protocol]:
     Reads ``cycle``, ``loop`` and ``transport``, which both of uvicorn's HTTP protocols have.
     """
 
+    # uvicorn decides when it is imported which of its two classes this is.
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         _head_timer: asyncio.TimerHandle | None = None
 

@@ -137,7 +137,7 @@ def _guarded(law: str, indicator: Indicator, call: Callable[[], Any]) -> Any:
     with np.errstate(all="ignore"):
         try:
             return call()
-        except Exception as exc:
+        except Exception as exc:  # a stranger's indicator may raise anything
             if isinstance(exc, ValueError) and "read-only" in str(exc):
                 raise LawBroken("pure", indicator, "changes its input") from exc
             raise LawBroken(law, indicator, f"raises {type(exc).__name__}: {exc}") from exc

@@ -80,6 +80,7 @@ def _listed(path: Path, content: bytes) -> dict[str, str]:
 def arrays_to_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """The arrays as an .npz file; the same arrays give the same bytes."""
     buffer = io.BytesIO()
+    # numpy's annotations take any name for that of its one option.
     np.savez_compressed(buffer, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
     return buffer.getvalue()
 

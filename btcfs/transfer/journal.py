@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from btcfs import durable
 from btcfs.errors import ConfigError, StoreUnavailable
 
 FORMAT = 1
@@ -98,8 +99,7 @@ class Journal:
     def _write(file: IO[bytes], record: dict[str, Any]) -> None:
         text = json.dumps(record, separators=(",", ":")).encode()
         file.write(b"%08x %s\n" % (zlib.crc32(text), text))
-        file.flush()
-        os.fsync(file.fileno())
+        durable.sync(file)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

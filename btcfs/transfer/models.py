@@ -119,9 +119,7 @@ def _add_splits(source: Path, target: Path) -> None:
     """The splits of a training set that came after it was copied; each is named by its own hash."""
     for path in source.glob("split-*.json"):
         if not (target / path.name).exists():
-            draft = target / (path.name + ".new")
-            draft.write_bytes(path.read_bytes())
-            os.replace(draft, target / path.name)
+            durable.replace(target / path.name, path.read_bytes())
 
 
 def _list(old: Path, new: Path) -> None:

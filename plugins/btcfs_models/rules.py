@@ -16,7 +16,7 @@ PERCENT = 100.0
 LEAST_SURE = 1e-3
 
 
-class Persistence(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Persistence(ClassifierMixin, BaseEstimator):
     """Up if the return in the column (a ratio) is above the threshold.
 
     Its probability is as far from one half as it was right on the training rows, and never less
@@ -60,7 +60,7 @@ class Persistence(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(matrix[:, self.column] > self.threshold)
 
 
-class LastReturn(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class LastReturn(RegressorMixin, BaseEstimator):
     """The return in the column, given as a ratio, in percent."""
 
     def __init__(self, column: int) -> None:

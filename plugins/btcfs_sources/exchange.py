@@ -137,7 +137,8 @@ class _Walk:
     def _pages(self, start: int, stop: int) -> Iterator[Numbers]:
         """The closed candles that open in ``[start, stop)``, in milliseconds, oldest first, one page at a time."""
         step = self.request.step_micros // 1000
-        closed_by = to_micros(self.request.now) // 1000  # type: ignore[arg-type]  # settled
+        assert self.request.now is not None  # it was settled before the first page
+        closed_by = to_micros(self.request.now) // 1000
         cursor, first = start, self.request.last is None
         while cursor < stop:
             method = self.client.exchange.fetch_ohlcv

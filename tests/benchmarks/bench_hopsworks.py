@@ -35,7 +35,7 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
     view, rows = view_of(group), candles(group, 365)
     with Emulator(host=free_address()) as emulator, tempfile.TemporaryDirectory() as folder:
         options = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key}
-        with connect(**options, quota_file=Path(folder) / "quota.json") as store:  # type: ignore[arg-type]
+        with connect(**options, quota_file=Path(folder) / "quota.json") as store:
             store.apply(group)
             store.write(group, rows)
             store.apply(view)

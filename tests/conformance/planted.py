@@ -9,10 +9,12 @@ import pytest
 from btcfs import memory
 from btcfs.testing import BackendTests
 from btcfs.testing.backends.kit import OpenStore
-from conformance import planted_online, planted_reading, planted_writing
+from conformance import planted_definitions, planted_online, planted_reading, planted_values, planted_writing
 
 CAUGHT_BY: Mapping[type[memory.MemoryStore], str] = {
+    **planted_values.CAUGHT_BY,
     **planted_writing.CAUGHT_BY,
+    **planted_definitions.CAUGHT_BY,
     **planted_reading.CAUGHT_BY,
     **planted_online.CAUGHT_BY,
 }

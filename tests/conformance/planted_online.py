@@ -33,7 +33,7 @@ class ServesBlanks(DropsUnknownKeys):
     """A key without a row has a vector of NaN."""
 
     def _found(self, view: FeatureView, key: Mapping[str, Any]) -> list[FeatureVector]:
-        blank = FeatureVector(np.full(len(view.features), np.nan), None, self.name, view.fingerprint, key)  # type: ignore[arg-type]
+        blank = FeatureVector(np.full(len(view.features), np.nan), None, self.name, view.fingerprint, key)
         return super()._found(view, key) or [blank]
 
 

@@ -156,7 +156,7 @@ class Warm(Slope):
 
 
 @planted("compiled")
-class Uncompiled(LinearRegression):  # type: ignore[misc]
+class Uncompiled(LinearRegression):
     pass
 
 

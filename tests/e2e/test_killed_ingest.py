@@ -109,7 +109,7 @@ def _killed(path: Path, done: int, after: float | None) -> tuple[int, float]:
     assert writer.stdout.readline() == "ready\n"
     begun = time.perf_counter()
     first = writer.stdout.readline() if after is None else ""
-    time.sleep(after or 0)
+    time.sleep(after or 0)  # so that it is killed at another moment each time
     os.kill(writer.pid, signal.SIGKILL)
     lines = [first, *writer.stdout.read().splitlines()]
     writer.wait()

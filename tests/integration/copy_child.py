@@ -116,7 +116,7 @@ def attempt(folder: Path, size: int, after: float | None) -> tuple[bool, float, 
         said.read(1)
         begun = time.monotonic()
         if after is not None:
-            time.sleep(after)
+            time.sleep(after)  # so that it is killed at another moment each time
             os.kill(child, signal.SIGKILL)
         said.read()
     _, status = os.waitpid(child, 0)

@@ -148,7 +148,7 @@ def killed_rounds(folder: Path, rounds: int) -> dict[str, Any]:
             begun = time.monotonic()
             first = said.readline()
             taken = time.monotonic() - begun
-            time.sleep(random.random() * 2.5 * taken)
+            time.sleep(random.random() * 2.5 * taken)  # killed at another moment each time
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             lines = [first, *said.read().splitlines()]
@@ -190,7 +190,7 @@ def hold(folder: Path) -> None:
     with connect(folder) as store, store.exclusive():
         sys.stdout.write("held\n")
         sys.stdout.flush()
-        time.sleep(60)
+        time.sleep(60)  # until it is killed
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_a_predictor_starts_in_an_outage(pair: Any) -> None:
     def away() -> FeatureStore:
         if primary.mode == "down":
             raise StoreUnavailable("no network yet")
-        return primary  # type: ignore[no-any-return]
+        return primary
 
     primary.mode = "down"
     path = store.journal.folder.parent

@@ -41,7 +41,7 @@ def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def opening(emulator: Emulator, **options: object) -> HopsworksStore:
     given = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key, "timeout": 10.0, **options}
-    return connect(**given)  # type: ignore[arg-type]
+    return connect(**given)
 
 
 def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_a_group_made_by_others_is_not_overwritten(emulator: Emulator) -> None:
     """A feature group of the same name and version with another schema is refused, and stays readable as what it is."""
     with opening(emulator) as store:
         group = candle_group("a")
-        client = store._shared.session.store  # type: ignore[union-attr]
+        client = store._shared.session.store
         from hsfs.feature import Feature
 
         client.create_feature_group(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -12,33 +11,16 @@ import pytest
 pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
 
-
 from btcfs_hopsworks.emulator.metadata import Commit, Feature, Group
 from btcfs_hopsworks.emulator.topic_reader import RowsLost, TopicReader
-from emulated import MODES, PROJECT, Emulated, emulated, row
+from emulated import MODES, PROJECT, Emulated, row
+
+pytest_plugins = ["emulated"]
 
 
 @pytest.fixture(scope="module", params=MODES)
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    with emulated(tmp_path_factory.mktemp("hdfs"), request.param) as running:
-        yield running
-        running.knobs.reset()
-
-
-@pytest.fixture
-def candles(cluster: Emulated) -> Group:
-    cluster.knobs.reset()
-    return cluster.group(Feature("close", "double"))
-
-
-def offline(cluster: Emulated, group: Group) -> list[tuple[Any, ...]]:
-    names = ", ".join(f'"{feature.name}"' for feature in group.features)
-    found = cluster.plane.query(f'SELECT {names} FROM "{PROJECT.featurestore}"."{group.table}" ORDER BY number, "at"')
-    return [tuple(each.values()) for each in found.to_pylist()]
-
-
-def online(cluster: Emulated, group: Group, columns: str = "number, close") -> list[tuple[Any, ...]]:
-    return cluster.sql(f"SELECT {columns} FROM `{group.table}` ORDER BY number")
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def test_rows_reach_both_stores(cluster: Emulated, candles: Group) -> None:
@@ -46,12 +28,12 @@ def test_rows_reach_both_stores(cluster: Emulated, candles: Group) -> None:
     ingestion = cluster.write(candles, [row(n, close=n / 3) for n in range(5)])
 
     assert cluster.counted(ingestion) == {"UPSERTED": 5}
-    assert online(cluster, candles) == [(n, n / 3) for n in range(5)]
-    assert offline(cluster, candles) == []
+    assert cluster.online(candles) == [(n, n / 3) for n in range(5)]
+    assert cluster.offline(candles) == []
     commit = cluster.plane.materialise(candles)
     assert commit is not None
     assert (commit.inserted, commit.updated) == (5, 0)
-    assert [(number, close) for _, number, _, close in offline(cluster, candles)] == [(n, n / 3) for n in range(5)]
+    assert [(number, close) for _, number, _, close in cluster.offline(candles)] == [(n, n / 3) for n in range(5)]
     assert cluster.plane.materialise(candles) is None
 
 
@@ -65,7 +47,7 @@ def test_same_key_is_updated(cluster: Emulated, candles: Group) -> None:
 
     assert commit is not None
     assert (commit.inserted, commit.updated) == (1, 1)
-    assert [values[3] for values in offline(cluster, candles)] == [1.0, 1.0, 2.0, 3.0]
+    assert [values[3] for values in cluster.offline(candles)] == [1.0, 1.0, 2.0, 3.0]
 
 
 def test_history_answers_as_of(cluster: Emulated, candles: Group) -> None:
@@ -91,7 +73,7 @@ def test_one_row_per_primary_key_online(cluster: Emulated, candles: Group) -> No
     newer, older = row(5, close=1.0), {**row(4, close=2.0), "number": 5}
     cluster.counted(cluster.write(candles, [newer, older]))
 
-    assert online(cluster, candles) == [(5, 2.0)]
+    assert cluster.online(candles) == [(5, 2.0)]
 
 
 def test_upsert_if_newer(cluster: Emulated, candles: Group) -> None:
@@ -100,9 +82,9 @@ def test_upsert_if_newer(cluster: Emulated, candles: Group) -> None:
     older, newer = {**row(4, close=2.0), "number": 5}, {**row(6, close=3.0), "number": 5}
 
     assert cluster.counted(cluster.write(candles, [older], upsertIfNewer=b"1")) == {"IGNORED": 1}
-    assert online(cluster, candles) == [(5, 1.0)]
+    assert cluster.online(candles) == [(5, 1.0)]
     assert cluster.counted(cluster.write(candles, [newer], upsertIfNewer=b"1")) == {"UPSERTED": 1}
-    assert online(cluster, candles) == [(5, 3.0)]
+    assert cluster.online(candles) == [(5, 3.0)]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +96,7 @@ def test_storage_header(cluster: Emulated, candles: Group, storage: bytes, serve
     cluster.plane.materialise(candles)
 
     assert counted == ({"UPSERTED": 1} if served else {"IGNORED": 1})
-    assert (len(online(cluster, candles)), len(offline(cluster, candles))) == (served, stored)
+    assert (len(cluster.online(candles)), len(cluster.offline(candles))) == (served, stored)
 
 
 def test_delete_header(cluster: Emulated, candles: Group) -> None:
@@ -124,8 +106,8 @@ def test_delete_header(cluster: Emulated, candles: Group) -> None:
     cluster.plane.materialise(candles)
 
     assert deleted == {"DELETED": 1}
-    assert online(cluster, candles) == [(1, 1.0)]
-    assert len(offline(cluster, candles)) == 2
+    assert cluster.online(candles) == [(1, 1.0)]
+    assert len(cluster.offline(candles)) == 2
 
 
 def test_online_lag(cluster: Emulated, candles: Group) -> None:
@@ -134,7 +116,7 @@ def test_online_lag(cluster: Emulated, candles: Group) -> None:
     ingestion = cluster.write(candles, [row(0, close=1.0)])
     cluster.plane.materialise(candles)
 
-    assert online(cluster, candles) == []
+    assert cluster.online(candles) == []
     assert cluster.state.ingestions[ingestion].rows == {}
     cluster.knobs.change({"online_lag": 0.0})
     assert cluster.counted(ingestion) == {"UPSERTED": 1}
@@ -148,7 +130,7 @@ def test_told_to_ignore_and_fail(cluster: Emulated, candles: Group) -> None:
     counted = cluster.counted(cluster.write(candles, [row(n, close=0.0) for n in range(5)]))
 
     assert counted == {"IGNORED": 1, "FAILED": 2, "UPSERTED": 2}
-    assert len(online(cluster, candles)) == 2
+    assert len(cluster.online(candles)) == 2
 
 
 def test_composite_keys_in_one_query(cluster: Emulated, candles: Group) -> None:
@@ -186,8 +168,8 @@ def test_appended_features(cluster: Emulated, candles: Group) -> None:
     cluster.counted(cluster.write(longer, [row(1, close=2.0, volume=5.0)]))
     cluster.plane.materialise(longer)
 
-    assert [values[3:] for values in offline(cluster, longer)] == [(1.0, None), (2.0, 5.0)]
-    assert online(cluster, longer, "close, volume") == [(1.0, None), (2.0, 5.0)]
+    assert [values[3:] for values in cluster.offline(longer)] == [(1.0, None), (2.0, 5.0)]
+    assert cluster.online(longer, "close, volume") == [(1.0, None), (2.0, 5.0)]
 
 
 def test_cleared_and_dropped(cluster: Emulated, candles: Group) -> None:
@@ -196,14 +178,14 @@ def test_cleared_and_dropped(cluster: Emulated, candles: Group) -> None:
     cluster.plane.clear_group(candles)
 
     assert cluster.plane.materialise(candles) is None
-    assert (online(cluster, candles), offline(cluster, candles)) == ([], [])
+    assert (cluster.online(candles), cluster.offline(candles)) == ([], [])
     cluster.plane.drop_group(candles)
     del cluster.state.groups[candles.id]
     cluster.write(candles, [row(0, close=1.0)])
     other = cluster.group(Feature("close", "double"))
     assert cluster.plane.materialise(other) is None
     with pytest.raises(Exception, match=candles.table):
-        offline(cluster, candles)
+        cluster.offline(candles)
 
 
 def test_rows_of_another_schema_stay(cluster: Emulated, candles: Group) -> None:

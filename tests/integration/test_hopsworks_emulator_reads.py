@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -18,22 +17,9 @@ import pymysql
 
 from btcfs_hopsworks.emulator import data_plane
 from btcfs_hopsworks.emulator.metadata import Feature, Group, ServingKey, TrainingSet, View, ViewFeature
-from emulated import PROJECT, Emulated, emulated, row
+from emulated import PROJECT, Emulated, row
 
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    with emulated(tmp_path_factory.mktemp("hdfs")) as running:
-        yield running
-
-
-@pytest.fixture
-def candles(cluster: Emulated) -> Group:
-    cluster.knobs.reset()
-    group = cluster.group(Feature("close", "double"), Feature("up", "boolean"))
-    cluster.counted(cluster.write(group, [row(n, close=n / 4, up=n % 2 == 0) for n in range(8)]))
-    cluster.plane.materialise(group)
-    return group
+pytest_plugins = ["emulated"]
 
 
 def ask(cluster: Emulated, sql: str, timeout: float = 20.0) -> Any:
@@ -47,9 +33,9 @@ def closes(group: Group) -> str:
     return f'SELECT number, close FROM "{PROJECT.featurestore}"."{group.table}" ORDER BY number'
 
 
-def test_query_over_flight(cluster: Emulated, candles: Group) -> None:
+def test_query_over_flight(cluster: Emulated, stored: Group) -> None:
     """A query's rows come back over mutual TLS, in its order."""
-    assert ask(cluster, closes(candles)).to_pydict() == {
+    assert ask(cluster, closes(stored)).to_pydict() == {
         "number": list(range(8)),
         "close": [n / 4 for n in range(8)],
     }
@@ -68,7 +54,7 @@ def test_what_the_client_asks_first(cluster: Emulated) -> None:
         act("dance")
 
 
-def test_strangers_are_refused(cluster: Emulated, candles: Group) -> None:
+def test_strangers_are_refused(cluster: Emulated, stored: Group) -> None:
     """Without a client certificate of this cluster nothing is answered."""
     authority = cluster.plane.credentials(PROJECT).ca_chain
     stranger = flight.FlightClient(
@@ -86,31 +72,31 @@ def test_wrong_query_says_why(cluster: Emulated) -> None:
         ask(cluster, "SELECT * FROM nonexistent")
 
 
-def test_flight_down_and_torn(cluster: Emulated, candles: Group) -> None:
+def test_flight_down_and_torn(cluster: Emulated, stored: Group) -> None:
     """Down is unavailable, a torn answer is an error after some rows, a hung one outlasts the client's patience."""
     cluster.knobs.change({"flight_down": True})
     with pytest.raises(flight.FlightUnavailableError):
-        ask(cluster, closes(candles))
+        ask(cluster, closes(stored))
     cluster.knobs.reset()
     cluster.knobs.add("torn", "flight do_get *")
     with pytest.raises(flight.FlightServerError, match="tear"):
-        ask(cluster, closes(candles))
+        ask(cluster, closes(stored))
     cluster.knobs.add("hang", "flight do_get *", seconds=2.0)
     with pytest.raises(flight.FlightTimedOutError):
-        ask(cluster, closes(candles), timeout=0.3)
+        ask(cluster, closes(stored), timeout=0.3)
 
-    assert ask(cluster, closes(candles)).num_rows == 8
+    assert ask(cluster, closes(stored)).num_rows == 8
 
 
-def test_training_dataset_files(cluster: Emulated, candles: Group) -> None:
+def test_training_dataset_files(cluster: Emulated, stored: Group) -> None:
     """A training dataset that the service writes is read back by its path."""
-    view = a_view(cluster, candles)
+    view = a_view(cluster, stored)
     location = f"/Projects/{PROJECT.name}/{PROJECT.name}_Training_Datasets/{view.name}_1_1"
     cluster.state.training_sets[1] = TrainingSet(1, view.id, 1, False, "parquet", location, 0)
     wanted = b'{"project_name": "%s", "fv_name": "%s", "fv_version": 1, "tds_version": 1, "query": {"sql": "%s"}}' % (
         PROJECT.name.encode(),
         view.name.encode(),
-        closes(candles).replace('"', '\\"').encode(),
+        closes(stored).replace('"', '\\"').encode(),
     )
     list(cluster.flight().do_action(flight.Action("create-training-dataset", wanted)))
 
@@ -156,9 +142,9 @@ def lookup(cluster: Emulated, view: View, entries: Any, key: str = "key", timeou
     )
 
 
-def test_vector_by_rest(cluster: Emulated, candles: Group) -> None:
+def test_vector_by_rest(cluster: Emulated, stored: Group) -> None:
     """A vector has every feature but the labels, in the view's order, and says what it is."""
-    found = lookup(cluster, a_view(cluster, candles), {"symbol": "BTC", "number": 3}).json()
+    found = lookup(cluster, a_view(cluster, stored), {"symbol": "BTC", "number": 3}).json()
 
     assert found == {
         "features": [3, False, "2024-01-04 00:00:00"],
@@ -168,11 +154,11 @@ def test_vector_by_rest(cluster: Emulated, candles: Group) -> None:
             {"featureName": "up", "featureType": "boolean"},
             {"featureName": "at", "featureType": "timestamp"},
         ],
-        "detailedStatus": [{"featureGroupId": candles.id, "operationId": "0", "httpStatus": 200, "message": ""}],
+        "detailedStatus": [{"featureGroupId": stored.id, "operationId": "0", "httpStatus": 200, "message": ""}],
     }
 
 
-def test_missing_vectors_keep_their_place(cluster: Emulated, candles: Group) -> None:
+def test_missing_vectors_keep_their_place(cluster: Emulated, stored: Group) -> None:
     """A batch answers in the order asked; a key without a row, or half a key, is missing in its place."""
     entries = [
         {"symbol": "BTC", "number": 2},
@@ -180,7 +166,7 @@ def test_missing_vectors_keep_their_place(cluster: Emulated, candles: Group) -> 
         {"number": 1},
         {"symbol": "BTC", "number": 0},
     ]
-    found = lookup(cluster, a_view(cluster, candles), entries).json()
+    found = lookup(cluster, a_view(cluster, stored), entries).json()
 
     assert found["status"] == ["COMPLETE", "MISSING", "MISSING", "COMPLETE"]
     assert [values[:2] for values in found["features"]] == [[2, True], [2, None], [1, None], [0, True]]
@@ -189,18 +175,18 @@ def test_missing_vectors_keep_their_place(cluster: Emulated, candles: Group) -> 
     ]  # fmt: skip
 
 
-def test_vector_of_two_groups(cluster: Emulated, candles: Group) -> None:
+def test_vector_of_two_groups(cluster: Emulated, stored: Group) -> None:
     """Each group of a join is looked up by its own key, a prefixed one too; one without a row leaves its places empty."""
     other = cluster.group(Feature("mood", "double"))
     cluster.counted(cluster.write(other, [row(7, mood=0.5)]))
     number = cluster.state.next_id()
     features = (
-        ViewFeature("up", "boolean", "up", candles.id, 0),
+        ViewFeature("up", "boolean", "up", stored.id, 0),
         ViewFeature("o_mood", "double", "mood", other.id, 1, join_index=1, prefix="o_"),
     )
     keys = (
-        ServingKey("symbol", candles.id, 0),
-        ServingKey("number", candles.id, 0),
+        ServingKey("symbol", stored.id, 0),
+        ServingKey("number", stored.id, 0),
         ServingKey("symbol", other.id, 1, prefix="o_", required=False, join_on="symbol"),
         ServingKey("number", other.id, 1, prefix="o_", required=True),
     )
@@ -215,18 +201,18 @@ def test_vector_of_two_groups(cluster: Emulated, candles: Group) -> None:
     assert [detail["httpStatus"] for detail in found["detailedStatus"][1]] == [200, 404]
 
 
-def test_rest_vectors_refuse(cluster: Emulated, candles: Group) -> None:
+def test_rest_vectors_refuse(cluster: Emulated, stored: Group) -> None:
     """A wrong key is 401 and an unknown view 400."""
-    view = a_view(cluster, candles)
+    view = a_view(cluster, stored)
     entry = {"symbol": "BTC", "number": 2}
 
     assert lookup(cluster, view, entry, key="wrong").status_code == 401
     assert lookup(cluster, attrs.evolve(view, name="other"), entry).status_code == 400
 
 
-def test_rest_vectors_go_wrong_as_told(cluster: Emulated, candles: Group) -> None:
+def test_rest_vectors_go_wrong_as_told(cluster: Emulated, stored: Group) -> None:
     """Every kind of fault reaches the client as what it is, once, and is in the call log."""
-    view, entry = a_view(cluster, candles), {"symbol": "BTC", "number": 2}
+    view, entry = a_view(cluster, stored), {"symbol": "BTC", "number": 2}
     cluster.knobs.add("status", "rdrs POST *", status=503)
     assert lookup(cluster, view, entry).status_code == 503
     cluster.knobs.add("drop", "rdrs POST *")
@@ -242,9 +228,9 @@ def test_rest_vectors_go_wrong_as_told(cluster: Emulated, candles: Group) -> Non
     assert lookup(cluster, view, entry).status_code == 200
 
 
-def test_online_faults(cluster: Emulated, candles: Group) -> None:
+def test_online_faults(cluster: Emulated, stored: Group) -> None:
     """Statements fail, hang, are cut and are torn as told; a wrong password is refused."""
-    statement = f"SELECT * FROM {candles.table}"
+    statement = f"SELECT * FROM {stored.table}"
     for kind in ("fail", "drop", "torn"):
         cluster.knobs.add(kind, "mysql SELECT *")
         with pytest.raises(pymysql.OperationalError):

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,7 @@ from btcfs_hopsworks.emulator.planes import Services
 from btcfs_hopsworks.emulator.state import State
 from emulated import MODES, PROJECT, Emulated, emulated, eventually, row, services
 
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    with emulated(tmp_path_factory.mktemp("hdfs")) as running:
-        yield running
-
-
-@pytest.fixture
-def candles(cluster: Emulated) -> Group:
-    cluster.knobs.reset()
-    group = cluster.group(Feature("close", "double"), Feature("up", "boolean"))
-    cluster.counted(cluster.write(group, [row(n, close=n / 4, up=n % 2 == 0) for n in range(8)]))
-    cluster.plane.materialise(group)
-    return group
+pytest_plugins = ["emulated"]
 
 
 def delivery(bootstrap_servers: str, **settings: Any) -> KafkaError | None:
@@ -74,12 +60,12 @@ def test_kafka_hangs(cluster: Emulated) -> None:
     assert error.code() == KafkaError._MSG_TIMED_OUT
 
 
-def test_two_clusters_share_nothing(cluster: Emulated, candles: Group, tmp_path: Path) -> None:
+def test_two_clusters_share_nothing(cluster: Emulated, stored: Group, tmp_path: Path) -> None:
     """Another cluster on another address has its own rows, and does not trust this one's clients."""
     with emulated(tmp_path) as other:
         assert other.host != cluster.host
         with pytest.raises(pymysql.Error):
-            other.sql(f"SELECT * FROM {candles.table}")
+            other.sql(f"SELECT * FROM {stored.table}")
         mine, theirs = cluster.plane.credentials(PROJECT), other.plane.credentials(PROJECT)
         stranger = flight.FlightClient(
             f"grpc+tls://{other.host}:5005",
@@ -143,7 +129,7 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
         "from btcfs_hopsworks.emulator import mariadb\n"
         f"mariadb.start(pathlib.Path({str(tmp_path)!r}), '127.0.0.1', 0)\n"
         "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(60)  # until it is killed\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None

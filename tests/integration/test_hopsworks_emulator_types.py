@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,30 +19,14 @@ from hypothesis import strategies as st
 
 from btcfs_hopsworks.emulator.avro import record_schema
 from btcfs_hopsworks.emulator.metadata import Feature, Group
-from emulated import DAY, MODES, PROJECT, Emulated, emulated, row
+from emulated import DAY, MODES, PROJECT, Emulated, row
+
+pytest_plugins = ["emulated"]
 
 
 @pytest.fixture(scope="module", params=MODES)
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    with emulated(tmp_path_factory.mktemp("hdfs"), request.param) as running:
-        yield running
-        running.knobs.reset()
-
-
-@pytest.fixture
-def candles(cluster: Emulated) -> Group:
-    cluster.knobs.reset()
-    return cluster.group(Feature("close", "double"))
-
-
-def offline(cluster: Emulated, group: Group) -> list[tuple[Any, ...]]:
-    names = ", ".join(f'"{feature.name}"' for feature in group.features)
-    found = cluster.plane.query(f'SELECT {names} FROM "{PROJECT.featurestore}"."{group.table}" ORDER BY number, "at"')
-    return [tuple(each.values()) for each in found.to_pylist()]
-
-
-def online(cluster: Emulated, group: Group, columns: str = "number, close") -> list[tuple[Any, ...]]:
-    return cluster.sql(f"SELECT {columns} FROM `{group.table}` ORDER BY number")
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def test_every_type_survives(cluster: Emulated) -> None:
@@ -68,12 +51,12 @@ def test_every_type_survives(cluster: Emulated) -> None:
     cluster.plane.materialise(group)
 
     naive = moment.replace(tzinfo=None)
-    first, second = offline(cluster, group)
+    first, second = cluster.offline(group)
     assert first[2:4] == (naive, -7)
     assert first[4] == pytest.approx(81.6845)
     assert first[5:] == (math.inf, True, Decimal("1.100"), date(2024, 2, 29), b"\x00\xff'\\", naive)
     assert second[3:] == (None,) * 8
-    kept = online(cluster, group, "at, i, f, d, b, m, day, raw, ms")
+    kept = cluster.online(group, "at, i, f, d, b, m, day, raw, ms")
     assert kept[0] == (
         naive.replace(microsecond=0), -7, 81.6845, None, 1, Decimal("1.100"), date(2024, 2, 29), b"\x00\xff'\\",
         naive.replace(microsecond=456000),
@@ -98,9 +81,9 @@ def test_complex_columns_are_avro_online(cluster: Emulated, kind: str, value: An
     cluster.counted(cluster.write(group, [row(0, levels=encoded)]))
     cluster.plane.materialise(group)
 
-    found = offline(cluster, group)[0][3]
+    found = cluster.offline(group)[0][3]
     assert (dict(found) if kind.startswith("map") else found) == ([DAY.replace(tzinfo=None)] if DAY in value else value)
-    assert online(cluster, group, "levels") == [(encoded,)]
+    assert cluster.online(group, "levels") == [(encoded,)]
 
 
 def test_structs_survive(cluster: Emulated) -> None:
@@ -116,7 +99,7 @@ def test_structs_survive(cluster: Emulated) -> None:
     cluster.write(group, [row(n, level=raw) for n, raw in enumerate(encoded)])
     cluster.plane.materialise(group)
 
-    assert [found[3] for found in offline(cluster, group)] == values
+    assert [found[3] for found in cluster.offline(group)] == values
 
 
 def test_row_that_does_not_fit_fails(cluster: Emulated) -> None:
@@ -127,7 +110,7 @@ def test_row_that_does_not_fit_fails(cluster: Emulated) -> None:
     counted = cluster.counted(cluster.write(group, rows))
 
     assert counted == {"UPSERTED": 2, "FAILED": 1}
-    assert online(cluster, group) == [(0, 0.0), (2, 2.0)]
+    assert cluster.online(group) == [(0, 0.0), (2, 2.0)]
 
 
 def test_missing_number_is_null_online(cluster: Emulated, candles: Group) -> None:
@@ -135,8 +118,8 @@ def test_missing_number_is_null_online(cluster: Emulated, candles: Group) -> Non
     cluster.counted(cluster.write(candles, [row(0, close=math.nan)]))
     cluster.plane.materialise(candles)
 
-    assert math.isnan(offline(cluster, candles)[0][3])
-    assert online(cluster, candles) == [(0, None)]
+    assert math.isnan(cluster.offline(candles)[0][3])
+    assert cluster.online(candles) == [(0, None)]
 
 
 def test_any_text_is_found_again(cluster: Emulated) -> None:

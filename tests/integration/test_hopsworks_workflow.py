@@ -68,7 +68,7 @@ def workflow(config: Config, source: Source, folder: Path) -> dict[str, Any]:
         statistics = fs.compute_statistics(fs.create_bitcoin_features_fg())
         monitoring = dict(fs.get_feature_monitoring("bitcoin_features"))
         newer = fs.create_bitcoin_features_fg(version=2, description="Added sentiment features")
-        enhanced = store.read(fs.create_bitcoin_features_fg().definition).tail(40)  # type: ignore[arg-type]
+        enhanced = store.read(fs.create_bitcoin_features_fg().definition).tail(40)
         third = fs.ingest_features(enhanced.drop(columns="symbol").assign(sentiment=0.5), newer)
         again = fs.get_feature_monitoring("bitcoin_features", 2)["total_records"]
         deleted = fs.delete_feature_group("bitcoin_features", version=2)
@@ -89,7 +89,7 @@ def workflow(config: Config, source: Source, folder: Path) -> dict[str, Any]:
 
 
 def _group(store: FeatureStore) -> FeatureGroup:
-    return next(d for d in store.definitions() if d.title == "bitcoin_features v1")  # type: ignore[return-value]
+    return next(d for d in store.definitions() if d.title == "bitcoin_features v1")
 
 
 def same(one: Any, other: Any) -> bool:

@@ -36,7 +36,7 @@ with connect("duckdb", path=sys.argv[1]) as store:
         floats = {f.name: float(number) for f in group.features if f.dtype == "float64"}
         store.write(group, rows.assign(**floats).tail(3))
         print(number, flush=True)
-        time.sleep(float(sys.argv[3]))
+        time.sleep(float(sys.argv[3]))  # the pace of commits that the test asks for
 """
 
 

@@ -61,7 +61,7 @@ def test_middleware_that_is_added_is_around_it_too(app: Starlette) -> None:
                 return
             await self.inner(scope, receive, send)
 
-    app.add_middleware(Refusing)  # type: ignore[arg-type]
+    app.add_middleware(Refusing)
     with TestClient(app) as client:
         assert client.post("/predict", json={}).status_code == 401
         assert client.post("/predict", json={}, headers={"x-key": "1"}).status_code == 200

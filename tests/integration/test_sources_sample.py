@@ -108,7 +108,7 @@ def test_the_market_opens_and_has_no_end() -> None:
 def test_wrong_options_are_refused() -> None:
     """A seed that is no number, a beginning before the market's clock, and a symbol that is no pair are refused."""
     with pytest.raises(ConfigError, match="seed 'x'"):
-        open_sample(seed="x")  # type: ignore[arg-type]
+        open_sample(seed="x")
     with pytest.raises(ConfigError, match="1960"):
         open_sample(begin="1960-01-01")
     with pytest.raises(ConfigError, match="'BTC'"):

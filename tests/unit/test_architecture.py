@@ -97,8 +97,8 @@ def test_oldest_pins_are_the_lower_bounds() -> None:
     lines = (ROOT / ".ci" / "oldest.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     bounds = {}
-    for requirement in project()["dependencies"]:  # type: ignore[attr-defined]
-        name, bound = re.match(r"([A-Za-z0-9_-]+)>=([0-9.]+)", requirement).groups()  # type: ignore[union-attr]
+    for requirement in project()["dependencies"]:
+        name, bound = re.match(r"([A-Za-z0-9_-]+)>=([0-9.]+)", requirement).groups()
         bounds[name] = bound
 
     assert {name: _numbers(pin) for name, pin in pins.items()} == {name: _numbers(b) for name, b in bounds.items()}
@@ -106,7 +106,7 @@ def test_oldest_pins_are_the_lower_bounds() -> None:
 
 def test_no_upper_bounds() -> None:
     """No dependency has an upper bound without a reason beside it; the one that has is for Python 3.10 only."""
-    capped = [r for r in project()["dependencies"] if "<" in r.partition(";")[0]]  # type: ignore[attr-defined]
+    capped = [r for r in project()["dependencies"] if "<" in r.partition(";")[0]]
 
     assert capped == ["ta-lib>=0.8,<0.8.2; python_version < '3.11'"]
 
@@ -114,11 +114,7 @@ def test_no_upper_bounds() -> None:
 def test_entry_points_lead_to_something() -> None:
     """Each entry point that btcfs announces can be imported."""
     points = project()["entry-points"]
-    code = "; ".join(
-        f"import {target.partition(':')[0]}"
-        for group in points.values()  # type: ignore[attr-defined]
-        for target in group.values()
-    )
+    code = "; ".join(f"import {target.partition(':')[0]}" for group in points.values() for target in group.values())
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -135,8 +131,8 @@ def test_the_readme_has_the_two_commands() -> None:
 
 def test_the_workflow_runs_the_tox_environments() -> None:
     """The GitHub workflow runs exactly the environments that tox runs by default."""
-    listed = re.search(r"^env_list = (.+)$", (ROOT / "tox.ini").read_text(), re.MULTILINE)[1]  # type: ignore[index]
-    factors = re.search(r"\{([^}]*)\}", listed)[1].split(",")  # type: ignore[index]
+    listed = re.search(r"^env_list = (.+)$", (ROOT / "tox.ini").read_text(), re.MULTILINE)[1]
+    factors = re.search(r"\{([^}]*)\}", listed)[1].split(",")
     names = re.sub(r"\{[^}]*\}", "*", listed).split(", ")
     expected = {e for name in names for e in ([name.replace("*", f) for f in factors] if "*" in name else [name])}
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()

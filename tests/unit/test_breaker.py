@@ -109,7 +109,7 @@ def test_a_kept_thread_does_its_callers_calls_in_order() -> None:
     workers = Workers(1)
     worker = workers.keep()
     order: list[int] = []
-    tasks = [Task(lambda n=n: order.append(n)) for n in range(5)]  # type: ignore[misc]
+    tasks = [Task(lambda n=n: order.append(n)) for n in range(5)]
     for task in tasks:
         worker.submit(task)
     with pytest.raises(StoreUnavailable):

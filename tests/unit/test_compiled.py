@@ -220,7 +220,7 @@ def test_a_subclass_is_not_taken_for_its_parent() -> None:
     """A subclass of a known estimator, which may predict in another way, is not compiled as if it were the parent."""
     from sklearn.linear_model import Ridge
 
-    class Bolder(Ridge):  # type: ignore[misc]
+    class Bolder(Ridge):
         def predict(self, X: Any) -> Any:
             return 2.0 * super().predict(X)
 

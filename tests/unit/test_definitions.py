@@ -63,7 +63,7 @@ def test_names_are_lower_snake_case(name: Any) -> None:
         (lambda: Feature("x", "float32"), "float32"),
         (lambda: FeatureGroup("g", 0, [Feature("x")]), "version"),
         (lambda: FeatureGroup("g", True, [Feature("x")]), "version"),
-        (lambda: FeatureGroup("g", "1", [Feature("x")]), "version"),  # type: ignore[arg-type]
+        (lambda: FeatureGroup("g", "1", [Feature("x")]), "version"),
         (lambda: FeatureGroup("g", 1, []), "no features"),
         (lambda: FeatureGroup("g", 1, [Feature("x")], primary_key=()), "no primary key"),
         (lambda: FeatureGroup("g", 1, [Feature("x"), Feature("x")]), "more than one column named x"),
@@ -75,7 +75,7 @@ def test_names_are_lower_snake_case(name: Any) -> None:
         (lambda: FeatureView("v", 1, [("g", 1)], []), "no feature"),
         (lambda: FeatureView("v", 1, [("g", 1)], ["x", "y", "x"]), "x more than once"),
         (lambda: Label(horizon=0), "horizon"),
-        (lambda: Label(kind="level"), "level"),  # type: ignore[arg-type]
+        (lambda: Label(kind="level"), "level"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(make: Any, words: str) -> None:
@@ -143,4 +143,4 @@ def test_definitions_are_values() -> None:
     """A definition can be a key and cannot be changed."""
     assert len({GROUP, attrs.evolve(GROUP), VIEW, attrs.evolve(VIEW)}) == 2
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        GROUP.name = "other"  # type: ignore[misc]
+        GROUP.name = "other"

@@ -34,7 +34,7 @@ def b(a: FeatureStore) -> FeatureStore:
 
 
 def only(a: FeatureStore, b: FeatureStore, **options: object) -> GroupDifference:
-    [found] = [group for group in diff_stores(a, b, **options).groups if group.name == "mixed" and group.version == 1]  # type: ignore[arg-type]
+    [found] = [group for group in diff_stores(a, b, **options).groups if group.name == "mixed" and group.version == 1]
     return found
 
 

@@ -106,7 +106,7 @@ def test_every_hook_is_explained() -> None:
 
 
 def _arguments(function: object) -> list[str]:
-    code = function.__code__  # type: ignore[attr-defined]
+    code = function.__code__
     return list(code.co_varnames[: code.co_argcount])
 
 

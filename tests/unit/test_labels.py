@@ -23,7 +23,7 @@ def test_labels_equal_a_naive_loop(values: list[float], gaps: list[int], horizon
     prices = np.array(values)
     times = START + DAY * np.cumsum(gaps)[: len(prices)].astype(np.int64)
 
-    y, known_at = labels(times, prices, Label(horizon=horizon, kind=kind, threshold=least))  # type: ignore[arg-type]
+    y, known_at = labels(times, prices, Label(horizon=horizon, kind=kind, threshold=least))
 
     for row in range(len(values)):
         if row + horizon >= len(values):

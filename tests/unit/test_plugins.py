@@ -192,7 +192,7 @@ def test_a_hook_that_gives_something_else_is_refused() -> None:
 
 def test_sources_and_models_clash_too() -> None:
     """A source name that two plugins give names both."""
-    kind = SourceKind("tape", lambda: None)  # type: ignore[arg-type, return-value]
+    kind = SourceKind("tape", lambda: None)
 
     with pytest.raises(DefinitionError, match=r"source 'tape'.*'one'.*'two'"):
         only(one=plugin(btcfs_sources=lambda: [kind]), two=plugin(btcfs_sources=lambda: [kind])).sources()
@@ -218,7 +218,7 @@ def test_validators_may_refuse_rows() -> None:
         raise SchemaError("too round")
 
     with pytest.raises(SchemaError, match=r"'odd' refuses the rows for g v1: too round"):
-        only(odd=plugin(btcfs_validate=refusing)).validate(GROUP, "rows")  # type: ignore[arg-type]
+        only(odd=plugin(btcfs_validate=refusing)).validate(GROUP, "rows")
     assert seen == ["rows"]
 
 
@@ -229,7 +229,7 @@ def test_a_validator_that_breaks_is_named() -> None:
         raise KeyError("lost")
 
     with pytest.raises(ConfigError, match=r"'odd'.*btcfs_validate raised KeyError"):
-        only(odd=plugin(btcfs_validate=breaking)).validate(GROUP, "rows")  # type: ignore[arg-type]
+        only(odd=plugin(btcfs_validate=breaking)).validate(GROUP, "rows")
 
 
 def test_an_observer_that_breaks_does_not_undo_the_commit(caplog: pytest.LogCaptureFixture) -> None:

@@ -166,7 +166,7 @@ def test_a_broken_file_is_kept_and_said(file: Path, clock: Clock, caplog: pytest
 def test_a_budget_is_above_zero(wrong: dict[str, float]) -> None:
     """A budget of nothing is a mistake."""
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        Budget(**wrong)  # type: ignore[arg-type]
+        Budget(**wrong)
 
 
 def month_of_predictions(login: int, ingest: int, miss: int, *, minutes: int = 30 * 24 * 60, commits: int = 30) -> int:

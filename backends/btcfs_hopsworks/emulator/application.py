@@ -67,13 +67,13 @@ class Emulator:
             self._plane = data_plane.start(
                 self.state, self.knobs, self.calls, Services(self.host, self.port, self.mysql, self.kafka)
             )
-        except BaseException:
+        except BaseException:  # whatever stopped it, nobody else knows the folder
             shutil.rmtree(self.state.folder, ignore_errors=True)
             raise
         self._jobs = Jobs(self.state, self.knobs, self.calls, Works(self.state, self._plane).by_kind())
         try:
             self._serve()
-        except BaseException:
+        except BaseException:  # whatever stopped it, the servers that did start must not stay
             self.stop()
             raise
         return self

@@ -133,7 +133,7 @@ class LocalDataPlane:
                 committed = self.state.next_commit_ms(group)
                 featurestore = self.state.project_of(group).featurestore
                 merged = self.warehouse.merge(featurestore, group, rows, committed)
-            except BaseException:
+            except BaseException:  # whatever stopped it, the rows wait for the next job
                 self._staging.put_back(group, rows)
                 raise
             commit = Commit(committed, committed, merged.inserted, merged.updated)

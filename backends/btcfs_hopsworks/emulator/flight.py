@@ -30,7 +30,7 @@ _ACTIONS = (
 )
 
 
-class QueryService(flight.FlightServerBase):  # type: ignore[misc]
+class QueryService(flight.FlightServerBase):
     """Answers queries of the warehouse and reads files of the emulated file system."""
 
     def __init__(

@@ -98,7 +98,7 @@ class OnlineConsumer:
                 written = self.tables.upsert(self._database(group), group, rows, if_newer=records[0].if_newer)
                 self._count(kept, "UPSERTED", written)
                 self._count(kept, "IGNORED", len(rows) - written)
-        except Exception:
+        except Exception:  # as on a cluster, rows that cannot be written are counted, and the next ones go on
             logger.exception("%d rows of %s could not be written online", len(rows), group.table)
             self._count(kept, "FAILED", len(rows))
         self._count(records, "IGNORED", sum(not record.goes_online for record in records))

@@ -64,12 +64,12 @@ class Jobs:
     def run(self, job: Job, args: str = "") -> Execution:
         """Runs a job to its end, and returns how it ended."""
         execution = self.start(job, args)
-        while not self._stopped.is_set():
+        while True:
             now = self.state.executions[execution.id]
             if now.ended_ms is not None:
                 return now
-            time.sleep(0.005)
-        return self.state.executions[execution.id]
+            if self._stopped.wait(0.005):
+                return self.state.executions[execution.id]
 
     def stop(self) -> None:
         """Ends waiting jobs as killed, and waits for those that work."""

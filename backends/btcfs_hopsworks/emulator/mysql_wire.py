@@ -31,7 +31,7 @@ USER = "emulator"
 _OF_TABLES = re.compile(r"\s*SELECT\b.*?\bFROM\b(?!\s+information_schema)", re.IGNORECASE | re.DOTALL)
 
 
-class _Identity(IdentityProvider):  # type: ignore[misc]
+class _Identity(IdentityProvider):
     def __init__(self, user: str, password: str) -> None:
         self.user = User(user, NativePasswordAuthPlugin.create_auth_string(password), NativePasswordAuthPlugin.name)
 
@@ -39,7 +39,7 @@ class _Identity(IdentityProvider):  # type: ignore[misc]
         return self.user if username == self.user.name else None
 
 
-class _Session(Session):  # type: ignore[misc]
+class _Session(Session):
     """One connection: queries of tables go to them, everything else is answered as MySQL would."""
 
     def __init__(self, tables: SqliteTables, knobs: Knobs, calls: CallLog) -> None:

@@ -43,7 +43,7 @@ class Staging:
         try:
             # Outside the lock: the reader of all topics would wait for it.
             rows = decoded(group, values)
-        except BaseException:
+        except BaseException:  # whatever stopped it, the rows wait for the next job
             with self._lock:
                 self._values[group.id] = values + self._values.get(group.id, [])
                 if earlier is not None:

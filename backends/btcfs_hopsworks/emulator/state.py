@@ -142,5 +142,6 @@ class State:
 
 def replaced(entities: dict[int, Entity], number: int, **changes: Any) -> Entity:
     """Puts a changed copy of an entity in its place, and returns it."""
+    # mypy knows evolve for one class at a time, not for a variable that stands for several.
     entities[number] = attrs.evolve(entities[number], **changes)  # type: ignore[misc]
     return entities[number]

@@ -215,8 +215,9 @@ def serve(
     server, listening = uvicorn.Server(config), socket.create_server((host, port))
     thread = threading.Thread(target=server.run, args=([listening],), name="emulator-rdrs", daemon=True)
     thread.start()
+    deadline = time.monotonic() + 10.0
     while not server.started:
-        if not thread.is_alive():
+        if not thread.is_alive() or time.monotonic() > deadline:
             raise OSError(f"cannot listen on {host}:{port}")
         time.sleep(0.005)
     return VectorServer(server, thread)

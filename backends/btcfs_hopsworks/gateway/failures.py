@@ -49,10 +49,10 @@ def _answered(what: str, exc: BaseException, status: int) -> BtcfsError:
     return StoreUnavailable(f"{what}: Hopsworks answers {status}{said}")
 
 
-def _said(exc: BaseException) -> str:
-    body: Any = None
+def _said(exc: Any) -> str:
+    """What the answer says that an error of the client came with."""
     try:
-        body = exc.response.json()  # type: ignore[attr-defined]
+        body = exc.response.json()
     except ValueError:
         return ""
     if not isinstance(body, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -12,7 +12,7 @@ from btcfs.errors import Unsupported
 from btcfs.store import Capability, FeatureStore
 
 OpenStore = Callable[..., FeatureStore]
-Test = TypeVar("Test", bound=Callable[..., None])
+Test = Callable[..., None]
 
 
 class Kit:
@@ -48,6 +48,6 @@ def needs(*capabilities: Capability) -> Callable[[Test], Test]:
             with pytest.raises(Unsupported):
                 test(self, **fixtures)
 
-        return checked  # type: ignore[return-value]
+        return checked
 
     return decorate

@@ -48,7 +48,7 @@ def create(server: Server, call: Call) -> Answer:
         server.state.groups[group.id] = group
     try:
         server.plane.create_group(group)
-    except Exception:
+    except Exception:  # whatever the stores refuse, a group without its tables must not stay
         server.state.groups.pop(group.id, None)
         raise
     if kind == "streamFeatureGroupDTO":

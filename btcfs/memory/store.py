@@ -1,14 +1,10 @@
-"""A backend in a dictionary: the protocol as plainly as it can be written, to compare the others with."""
+"""The ``FeatureStore`` of a dictionary."""
 
 from __future__ import annotations
 
-import struct
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from threading import RLock
 from typing import Any
 
 import attrs
@@ -19,43 +15,9 @@ from btcfs import catalogue, frames, instants, keys
 from btcfs.catalogue import ResolvedView
 from btcfs.definitions import TIME_KEY, Definition, FeatureGroup, FeatureView
 from btcfs.errors import SchemaError, StoreUnavailable
+from btcfs.memory.contents import Content, Contents, Key, Row, newest_at, numbers, same_bits
 from btcfs.point_in_time import checked_spine
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
-
-Key = tuple[Any, ...]
-Content = tuple[int, tuple[Any, ...]]
-
-
-@attrs.frozen
-class Row:
-    """One state of one key: times in microseconds, values in the group's order, None for a missing string or time."""
-
-    key: Key
-    event_time: int
-    values: tuple[Any, ...]
-    committed_at: int
-
-
-@attrs.define
-class Contents:
-    """What one memory store holds; stores opened on the same contents share it.
-
-    ``tables`` has for each group and key every row it ever had, the newest last; ``changes`` counts
-    for each group how often it, its rows or its views changed.
-    """
-
-    definitions: list[Definition] = attrs.field(factory=list)
-    tables: dict[tuple[str, int], dict[Key, list[Row]]] = attrs.field(factory=dict)
-    committed: dict[tuple[str, int], list[Commit]] = attrs.field(factory=dict)
-    commits: int = 0
-    last_commit: int = 0
-    changes: Counter[tuple[str, int]] = attrs.field(factory=Counter)
-    lock: RLock = attrs.field(factory=RLock, repr=False)
-
-
-def connect(*, defaults: Mapping[str, str] | None = None, contents: Contents | None = None) -> MemoryStore:
-    """A store in this process's memory; ``defaults`` fill in entity columns that online keys leave out."""
-    return MemoryStore(Contents() if contents is None else contents, dict(defaults or {}))
 
 
 class MemoryStore:
@@ -121,10 +83,9 @@ class MemoryStore:
         columns: Sequence[str] | None = None,
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
-        chosen = group.columns if columns is None else tuple(columns)
-        _refuse_unknown(group, "columns", chosen, group.columns)
-        low = None if start is None else instants.to_micros(start)
-        high = None if end is None else instants.to_micros(end)
+        chosen = catalogue.chosen_columns(group, columns)
+        low = instants.micros_of(start)
+        high = instants.micros_of(end)
         rows = [
             row
             for row in self._rows(group, entity or {}, as_of)
@@ -165,9 +126,9 @@ class MemoryStore:
                 known = self._by_entity(group, as_of)
                 asked = zip(*(spine[name] for name in group.entity), strict=True) if group.entity else [()] * len(spine)
                 for index, entity in enumerate(asked):
-                    row = _newest(known.get(entity, []), int(times[index]))
+                    row = newest_at(known.get(entity, []), int(times[index]))
                     if row is not None:
-                        block[index, list(places)] = _numbers(group, row, names)
+                        block[index, list(places)] = numbers(group, row, names)
         return pd.concat([spine.copy(), pd.DataFrame(block, columns=list(view.features), index=spine.index)], axis=1)
 
     def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
@@ -238,13 +199,13 @@ class MemoryStore:
         return attrs.evolve(report, commit_id=given.id, committed_at=given.committed_at)
 
     def _unchanged(self, row: Row, event_time: int, values: tuple[Any, ...]) -> bool:
-        return row.event_time == event_time and all(map(_same_bits, row.values, values))
+        return row.event_time == event_time and all(map(same_bits, row.values, values))
 
     def _rows(self, group: FeatureGroup, entity: Mapping[str, str], as_of: datetime | None) -> list[Row]:
         """The newest row of each key of these entities as known then, ordered by key."""
         contents = self._open()
-        _refuse_unknown(group, "entity columns", entity, group.entity)
-        limit = None if as_of is None else instants.to_micros(as_of)
+        catalogue.check_entity(group, entity)
+        limit = instants.micros_of(as_of)
         wanted = [(group.primary_key.index(name), value) for name, value in entity.items()]
         with contents.lock:
             catalogue.same(contents.definitions, group)
@@ -283,9 +244,9 @@ class MemoryStore:
             row: Row | None = first
             if group is not leading:
                 known = by_group[group.ref].get(tuple(named[name] for name in group.entity), [])
-                row = _newest(known, None if time is None else first.event_time)
+                row = newest_at(known, None if time is None else first.event_time)
             if row is not None:
-                values[list(places)] = _numbers(group, row, names)
+                values[list(places)] = numbers(group, row, names)
                 newest = max(newest, row.event_time)
         full = {
             name: instants.from_micros(part) if name == TIME_KEY else part
@@ -301,25 +262,3 @@ def _touched(definition: Definition) -> tuple[tuple[str, int], ...]:
 
 def _same_name(one: Definition, other: Definition) -> bool:
     return type(one) is type(other) and one.ref == other.ref
-
-
-def _refuse_unknown(group: FeatureGroup, what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SchemaError(f"{group.title} has no {what} {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
-
-
-def _newest(rows: Sequence[Row], at: int | None) -> Row | None:
-    """The last of rows in event-time order that is known at that instant, or at all."""
-    count = len(rows) if at is None else bisect_right([row.event_time for row in rows], at)
-    return rows[count - 1] if count else None
-
-
-def _numbers(group: FeatureGroup, row: Row, names: Sequence[str]) -> list[float]:
-    return [float(row.values[group.feature_names.index(name)]) for name in names]
-
-
-def _same_bits(old: Any, new: Any) -> bool:
-    if isinstance(old, float) and isinstance(new, float):
-        return (old != old and new != new) or struct.pack("<d", old) == struct.pack("<d", new)
-    return bool(old == new)
