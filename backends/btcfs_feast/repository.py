@@ -65,10 +65,13 @@ class Repository:
 
     def online(self) -> contextlib.AbstractContextManager[Any]:
         """A block in which the online store may be called."""
-        # Feast's Postgres store shares one connection between threads unless told otherwise, and psycopg then
-        # fails in whichever comes second (``PostgreSQLOnlineStore._get_conn``).
-        kind = getattr(self.feast.config.online_store, "conn_type", None)
-        return self._one_at_a_time if getattr(kind, "value", kind) == "singleton" else contextlib.nullcontext()
+        # Feast's SQLite store and, unless told otherwise, its Postgres store share one connection between threads
+        # (``SqliteOnlineStore._get_conn``, ``PostgreSQLOnlineStore._get_conn``); the driver then fails in whichever
+        # comes second: psycopg always, sqlite3 of Python 3.12 with "bad parameter or other API misuse" now and then.
+        store = self.feast.config.online_store
+        kind = getattr(store, "conn_type", None)
+        shared = store.type == "sqlite" or getattr(kind, "value", kind) == "singleton"
+        return self._one_at_a_time if shared else contextlib.nullcontext()
 
     def asked(self, what: str, call: Callable[[], Result]) -> Result:
         """The answer of a store that may not answer at all. StoreUnavailable if it takes longer than the timeout."""
