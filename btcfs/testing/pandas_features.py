@@ -153,7 +153,7 @@ def _volumes(high: pd.Series, low: pd.Series, close: pd.Series, volume: pd.Serie
 def _calendar(times: pd.Series) -> dict[str, pd.Series]:
     return {
         "hour_of_day": times.dt.hour.astype("float64"),
-        "day_of_week": times.dt.dayofweek.astype("float64"),
+        "day_of_week": times.dt.day_of_week.astype("float64"),
         "month_of_year": times.dt.month.astype("float64"),
-        "is_weekend": (times.dt.dayofweek >= 5).astype("float64"),
+        "is_weekend": (times.dt.day_of_week >= 5).astype("float64"),
     }
