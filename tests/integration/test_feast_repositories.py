@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +236,7 @@ def test_online_rows_follow_a_killed_writer(local: Path) -> None:
         put(store, group, candles(group, 5))
         store.apply(view)
         stored = next(each for each in store._registered.stored() if each.definition == group)
-        online = OnlineView(store._repository, group, stored.identity)
+        online = OnlineView(store._repository, group, stored.identity, stored.online)
         (newest,) = online.cells([(("BTC-USD",), "")])
         store.write(group, candles(group, 6).assign(a=7.0))
         assert newest is not None
@@ -402,3 +404,69 @@ def test_times_of_both_kinds_are_columns(local: Path) -> None:
         put(store, group, frame)
     with connect(local) as store:
         assert_same(store.read(group), frame[list(group.columns)])
+
+
+def sql_repository(root: Path, project: str = "demo") -> Path:
+    """A local repository whose registry is a database, which Feast reads from a copy in memory."""
+    path = f"sqlite:///{root.parent / 'registry.db'}"
+    return write_config(root, project=project, registry={"registry_type": "sql", "path": path})
+
+
+def test_a_copy_of_the_registry_where_an_old_one_lay_misleads_nobody(tmp_path: Path) -> None:
+    """A group is written and served though Feast takes its new copy of the registry for the one that lay there before."""
+    root = sql_repository(tmp_path / "repo")
+    with connect(root) as store, connect(root) as other:
+        feast_store = store._repository.feast
+        for n in range(6):
+            group = candle_group("a", name=f"group_{n}")
+            # Feast keeps what it found in a copy by where the copy lies, and the next but one lies there again.
+            feast_store.list_all_feature_views(allow_cache=True)
+            other.apply(group)
+            other.apply(view_of(group, name=f"view_{n}"))
+            for _ in range(1 + n % 2):
+                feast_store.refresh_registry()
+            store.write(group, candles(group, 3))
+            for each in (store, other):
+                found = vector(each, view_of(group, name=f"view_{n}"), symbol="BTC-USD")
+                assert found.values.tolist() == [candles(group, 3)["a"][2]]
+
+
+def test_a_copy_of_the_registry_that_stays_old_misleads_nobody(tmp_path: Path) -> None:
+    """A group is written and served though Feast cannot bring its copy of the registry up to date, and does not say so."""
+    root = sql_repository(tmp_path / "repo")
+    neighbour = feast.FeatureStore(repo_path=str(sql_repository(tmp_path / "neighbour", project="neighbour")))
+    neighbour.apply(feast.Entity(name="coin", join_keys=["coin"], value_type=feast.ValueType.STRING))
+    group = candle_group("a")
+    view = view_of(group)
+    with connect(root) as store, closing(sqlite3.connect(tmp_path / "registry.db")) as database:
+        with database:
+            database.execute("UPDATE entities SET entity_proto = 'no entity' WHERE project_id = 'neighbour'")
+        put(store, group, candles(group, 3))
+        store.apply(view)
+        store.write(group, candles(group, 4))
+        assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 4)["a"][3]]
+
+
+def test_a_group_that_lost_its_online_view_says_so(local: Path) -> None:
+    """Without the view of its online rows a group is neither written nor served, by a message; applying it mends it."""
+    group = candle_group("a")
+    view = view_of(group)
+    with connect(local) as store:
+        put(store, group, candles(group, 3))
+        store.apply(view)
+        client = feast.FeatureStore(repo_path=str(local))
+        name = f"{group.name}__v1__online"
+        client.apply([], objects_to_delete=[client.get_feature_view(name)], partial=False)
+
+    with connect(local) as store:
+        for refused in (
+            lambda: store.write(group, candles(group, 4)),
+            lambda: vector(store, view, symbol="BTC-USD"),
+        ):
+            with pytest.raises(StoreUnavailable, match=f"{name}.*Apply the group again"):
+                refused()
+        assert len(store.read(group)) == 3
+        store.apply(group)
+        assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 3)["a"][2]]
+        store.write(group, candles(group, 4))
+        assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 4)["a"][3]]
