@@ -61,4 +61,10 @@ class OnlineSide:
 
     def _serving(self, stored: Stored, online: OnlineView) -> Serving:
         assert isinstance(stored.definition, FeatureGroup)
-        return Serving(stored.definition, stored.identity, self._shelf_of(stored), online, self._online_rows)
+        expired = _never if stored.foreign is None else stored.foreign.expired
+        shelf = self._shelf_of(stored)
+        return Serving(stored.definition, stored.identity, shelf, online, self._online_rows, expired)
+
+
+def _never(_: int) -> bool:
+    return False

@@ -428,6 +428,32 @@ def test_a_copy_of_the_registry_that_stays_old_misleads_nobody(tmp_path: Path) -
         assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 4)["a"][3]]
 
 
+def test_what_others_changed_is_served_as_it_is_now(tmp_path: Path) -> None:
+    """A view that others made, revised or disabled after the store was opened is served as it is, though Feast keeps a copy."""
+    root = sql_repository(tmp_path / "repo")
+    with connect(root) as store:
+        client = theirs(root)
+        group, pricing = store.definitions()
+        assert isinstance(group, FeatureGroup)
+        assert isinstance(pricing, FeatureView)
+        assert vector(store, pricing, coin="BTC").values.tolist() == [29.0]
+
+    with connect(root) as store:
+        store.get_online_features(pricing, [{"coin": "BTC"}])
+        view = client.get_feature_view("prices")
+        view.ttl = DAY
+        client.apply([view])
+    # Beyond its time to live the newest row is served from neither the online nor the offline store.
+    with connect(root) as store, pytest.raises(NotFound):
+        vector(store, pricing, coin="BTC")
+
+    # A SQL registry takes no notice of a view that was disabled and is otherwise the same.
+    view.enabled, view.description = False, "no longer kept"
+    client.apply([view])
+    with connect(root) as store, pytest.raises(StoreUnavailable, match="prices.* is disabled"):
+        vector(store, pricing, coin="BTC")
+
+
 def test_a_group_that_lost_its_online_view_says_so(local: Path) -> None:
     """Without the view of its online rows a group is neither written nor served, by a message; applying it mends it."""
     group = candle_group("a")
