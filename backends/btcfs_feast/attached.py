@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from btcfs.definitions import TIME_KEY, Feature, FeatureGroup, FeatureView
-from btcfs.errors import BtcfsError, DefinitionError, SchemaError, Unsupported
+from btcfs.errors import BtcfsError, DefinitionError, SchemaError, StoreUnavailable, Unsupported
 from btcfs.instants import from_micros, to_micros
 from btcfs_feast.cells import NEWEST, Cell
 from btcfs_feast.naming import SEQ
@@ -42,6 +42,11 @@ class Foreign:
     view: Any
     group: FeatureGroup
     key_types: tuple[Callable[[str], Any], ...]
+
+    def expired(self, event_time: int) -> bool:
+        """Whether a row is beyond the view's time to live, which no online store of Feast enforces (feast-dev/feast#6821)."""
+        ttl = self.view.ttl or timedelta(0)
+        return bool(ttl) and from_micros(event_time) < datetime.now(timezone.utc) - ttl
 
 
 def groups(views: Iterable[Any]) -> list[Foreign]:
@@ -175,6 +180,7 @@ class ForeignOnline:
         self._foreign = foreign
         self._numeric = [feature.name for feature in foreign.group.features if feature.numeric]
         self._references = [f"{foreign.view.name}:{name}" for name in self._numeric]
+        self._catch_up()
 
     def cells(self, asked: Sequence[tuple[tuple[str, ...], str]]) -> list[Cell | None]:
         """The newest row of each entity; Feast has no other online, so any other key has none."""
@@ -193,19 +199,46 @@ class ForeignOnline:
             if len(entities) == 1:
                 return [None]
             return [cell for entity in entities for cell in self._newest([entity])]
-        with self._repository.translated("online store"), self._repository.online():
-            answer = self._repository.feast.get_online_features(features=self._references, entity_rows=rows)
+        try:
+            with self._repository.translated("online store"), self._repository.online():
+                answer = self._repository.feast.get_online_features(features=self._references, entity_rows=rows)
+        except ValueError as exc:
+            # Its owner may have disabled it, or be materializing it (feast-dev/feast#6780).
+            raise StoreUnavailable(
+                f"Feast does not serve {self._foreign.group.title}: {exc} Ask again when that is over"
+            ) from exc
         content = answer.to_dict(include_event_timestamps=True)
         return [self._cell(content, row) for row in range(len(entities))]
+
+    def _catch_up(self) -> None:
+        """Have Feast look the view up as it is now: ``get_online_features`` takes it from a copy of the registry, which
+        may be ten minutes older than the view (feast-dev/feast#5601)."""
+        name = self._foreign.view.name
+        with self._repository.translated("registry"):
+            if not self._known():
+                # The copy above was asked last, so that Feast does not take the new one for it; see ``OnlineView``.
+                self._repository.feast.refresh_registry()
+            if not self._known():
+                raise StoreUnavailable(
+                    f"Feast cannot bring its copy of the registry of {self._repository.root} up to date, and serves no "
+                    f"feature view {name!r} or another than is there now. See what feast feature-views list reports"
+                )
+
+    def _known(self) -> bool:
+        from feast.errors import FeastObjectNotFoundException
+
+        registry, project, view = self._repository.feast.registry, self._repository.project, self._foreign.view
+        try:
+            found = registry.get_any_feature_view(view.name, project, allow_cache=True)
+        except FeastObjectNotFoundException:
+            return False
+        return bool(found.to_proto() == view.to_proto())
 
     def _cell(self, content: dict[str, list[Any]], row: int) -> Cell | None:
         times = [content[f"{name}__ts"][row] for name in self._numeric]
         event = max(times)
-        # Redis calls an unknown entity PRESENT, at the time 0 (feast-dev/feast#2960); and no store enforces the
-        # time to live online (#6821).
-        ttl = self._foreign.view.ttl or timedelta(0)
-        now = datetime.now(timezone.utc)
-        if event <= 0 or (ttl and from_micros(event * 1_000_000) < now - ttl):
+        # Redis calls an unknown entity PRESENT, at the time 0 (feast-dev/feast#2960).
+        if event <= 0 or self._foreign.expired(event * 1_000_000):
             return None
         values = [content[name][row] for name in self._numeric]
         floats = np.array([np.nan if value is None else float(value) for value in values])

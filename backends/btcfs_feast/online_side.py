@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from btcfs.definitions import FeatureGroup
-from btcfs.errors import StoreBusy
+from btcfs.errors import StoreBusy, StoreUnavailable
 from btcfs_feast.attached import ForeignOnline
 from btcfs_feast.cells import Cells, OnlineView
+from btcfs_feast.naming import online_name
 from btcfs_feast.registered import Stored
 from btcfs_feast.repository import Repository
 from btcfs_feast.serving import Serving
@@ -25,15 +26,15 @@ class OnlineSide:
         self._turns = turns
         self._shelf_of = shelf_of
         self._online_rows = online_rows
-        self._announced: set[str] = set()
 
     def serving(self, stored: Stored) -> Serving:
         """What writes the online rows of a group."""
-        return self._sides(stored)[1]
+        return self._serving(stored, self._view(stored))
 
     def in_step(self, stored: Stored) -> tuple[Cells, Serving]:
         """The online side of a group, after what a killed writer left undone; while another writes, as it is."""
-        online, serving = self._sides(stored)
+        online = self._view(stored)
+        serving = self._serving(stored, online)
         if stored.foreign is not None:
             return ForeignOnline(self._repository, stored.foreign), serving
         shelf = self._shelf_of(stored)
@@ -48,14 +49,22 @@ class OnlineSide:
                 pass  # its writer brings the online rows into step, or the next one does
         return online, serving
 
-    def _sides(self, stored: Stored) -> tuple[OnlineView, Serving]:
-        group, identity = stored.definition, stored.identity
-        assert isinstance(group, FeatureGroup)
+    def _view(self, stored: Stored) -> OnlineView:
+        assert isinstance(stored.definition, FeatureGroup)
+        if not stored.whole:
+            raise StoreUnavailable(
+                f"{stored.definition.title} cannot be served: another Feast client took the view "
+                f"{online_name(stored.definition)!r} out of the registry of {self._repository.root}. Apply the group "
+                f"again, which makes the view anew and leaves the rows"
+            )
+        return OnlineView(self._repository, stored.definition, stored.identity, stored.online)
+
+    def _serving(self, stored: Stored, online: OnlineView) -> Serving:
+        assert isinstance(stored.definition, FeatureGroup)
+        expired = _never if stored.foreign is None else stored.foreign.expired
         shelf = self._shelf_of(stored)
-        if identity not in self._announced:
-            # Feast answers from a copy of the registry, which may be minutes old and not have this group's views.
-            with self._repository.translated("registry"):
-                self._repository.feast.refresh_registry()
-            self._announced.add(identity)
-        online = OnlineView(self._repository, group, identity)
-        return online, Serving(group, identity, shelf, online, self._online_rows)
+        return Serving(stored.definition, stored.identity, shelf, online, self._online_rows, expired)
+
+
+def _never(_: int) -> bool:
+    return False

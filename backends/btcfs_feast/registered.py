@@ -29,16 +29,22 @@ class Stored:
     """A definition, and what tells it apart from one of the same name that was deleted before.
 
     ``foreign`` is the feature view behind a group that someone else made; of a view of theirs it is None,
-    and the identity is empty.
+    and the identity is empty. ``online`` is the Feast view of a group's online rows, None if it is lost.
     """
 
     definition: Definition
     identity: str
     foreign: Foreign | None = None
+    online: Any = attrs.field(default=None, eq=False)
 
     @property
     def ours(self) -> bool:
         return bool(self.identity)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all is registered that belongs to it."""
+        return not self.ours or isinstance(self.definition, FeatureView) or self.online is not None
 
 
 class Registered:
@@ -59,7 +65,8 @@ class Registered:
             # Feast empties a registry file before it writes it anew; who reads in between finds nothing.
             time.sleep(0.005 * tries)
         self._seen_any = bool(views or services)
-        found = [self._stored(each) for each in (*views, *services) if TAG in each.tags]
+        online = {view.tags[PART_OF]: view for view in views if PART_OF in view.tags}
+        found = [self._stored(each, online.get(each.name)) for each in (*views, *services) if TAG in each.tags]
         found += _attached(found, views, services)
         order = {id(d): place for place, d in enumerate(catalogue.ordered(each.definition for each in found))}
         return sorted(found, key=lambda each: order[id(each.definition)])
@@ -72,7 +79,7 @@ class Registered:
             else:
                 self._apply_view(definition)
         # Feast's file registry has no lock: another client may have written over what was just added.
-        if definition not in [each.definition for each in self.stored()]:
+        if not any(each.definition == definition and each.whole for each in self.stored()):
             raise StoreUnavailable(
                 f"{definition.title} was applied but is not in the registry of {self._repository.root}: another Feast "
                 f"client changed it at the same moment. Apply it again; a SQL registry does not lose writes"
@@ -89,7 +96,7 @@ class Registered:
             if isinstance(definition, FeatureView):
                 feast.apply([], objects_to_delete=[feast.get_feature_service(feast_name(definition))], partial=False)
                 return
-            views = [feast.get_feature_view(name) for name in (feast_name(definition), online_name(definition))]
+            views = [feast.get_feature_view(feast_name(definition)), *([stored.online] if stored.whole else [])]
             sources = [view.batch_source for view in views]
             feast.apply([], objects_to_delete=[*views, *sources], partial=False)
         self._shelf(definition, stored.identity).drop()
@@ -209,7 +216,7 @@ class Registered:
                 time.sleep(0.01)
         raise AssertionError("unreachable")
 
-    def _stored(self, feast_object: Any) -> Stored:
+    def _stored(self, feast_object: Any, online: Any) -> Stored:
         tags = feast_object.tags
         if tags.get(FORMAT) != _FORMAT:
             raise ConfigError(
@@ -219,7 +226,7 @@ class Registered:
         text = tags[TAG]
         if text not in self._parsed:
             self._parsed[text] = definition_from_dict(json.loads(text))
-        return Stored(self._parsed[text], tags.get(IDENTITY, ""))
+        return Stored(self._parsed[text], tags.get(IDENTITY, ""), online=online)
 
 
 def _attached(own: Sequence[Stored], views: Sequence[Any], services: Sequence[Any]) -> list[Stored]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,25 @@ class Serving:
 
     Of its first write the ``window`` newest rows of each entity go online, and of later ones the newest that
     are inserted and all that are replaced, unless they are older than the oldest that is online. So whatever
-    is online is current, and what is not is asked of the offline store.
+    is online is current, and what is not is asked of the offline store. ``expired`` says of an event time whether
+    the newest row of an entity is too old to be served.
     """
 
-    def __init__(self, group: FeatureGroup, identity: str, shelf: Shelf, online: OnlineView, window: int) -> None:
+    def __init__(
+        self,
+        group: FeatureGroup,
+        identity: str,
+        shelf: Shelf,
+        online: OnlineView,
+        window: int,
+        expired: Callable[[int], bool],
+    ) -> None:
         self._group = group
         self._identity = identity
         self._shelf = shelf
         self._online = online
         self._window = window
+        self._expired = expired
         self._head = Head()
 
     def behind(self, last: int) -> bool:
@@ -100,7 +110,7 @@ class Serving:
         return puts
 
     def known(self, entity: Entity, at: int | None) -> Cell | None:
-        """The newest row of an entity by the offline store, of those known at an instant if one is given."""
+        """The newest row of an entity by the offline store: of those known at an instant, or now and not expired."""
         group = self._group
         named = dict(zip(group.entity, entity, strict=True))
         end = at + 1 if at is not None and group.interval is not None else None
@@ -108,7 +118,8 @@ class Serving:
         if at is not None:
             rows = rows.filter(pa.array(states.micros(rows.column(group.event_time)) <= at))
         places = self._newest_places(rows, 1)
-        return self.cells(rows.take(pa.array(places)))[0][1] if len(places) else None
+        cell = self.cells(rows.take(pa.array(places)))[0][1] if len(places) else None
+        return None if cell is not None and at is None and self._expired(cell.event_time) else cell
 
     def row(self, entity: Entity, opens: int) -> Cell | None:
         """The row of an entity and open time by the offline store."""

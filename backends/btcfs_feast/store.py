@@ -65,7 +65,7 @@ class FeastStore:
 
     def apply(self, definition: FeatureGroup | FeatureView) -> None:
         self._needs(Capability.WRITE)
-        if definition in self.definitions():
+        if any(each.definition == definition and each.whole for each in self._registered.stored()):
             return
         with self._turns.exclusive():
             catalogue.check_apply(self.definitions(), definition)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +236,7 @@ def test_online_rows_follow_a_killed_writer(local: Path) -> None:
         put(store, group, candles(group, 5))
         store.apply(view)
         stored = next(each for each in store._registered.stored() if each.definition == group)
-        online = OnlineView(store._repository, group, stored.identity)
+        online = OnlineView(store._repository, group, stored.identity, stored.online)
         (newest,) = online.cells([(("BTC-USD",), "")])
         store.write(group, candles(group, 6).assign(a=7.0))
         assert newest is not None
@@ -402,3 +404,76 @@ def test_times_of_both_kinds_are_columns(local: Path) -> None:
         put(store, group, frame)
     with connect(local) as store:
         assert_same(store.read(group), frame[list(group.columns)])
+
+
+def sql_repository(root: Path, project: str = "demo") -> Path:
+    """A local repository whose registry is a database, which Feast reads from a copy in memory."""
+    path = f"sqlite:///{root.parent / 'registry.db'}"
+    return write_config(root, project=project, registry={"registry_type": "sql", "path": path})
+
+
+def test_a_copy_of_the_registry_that_stays_old_misleads_nobody(tmp_path: Path) -> None:
+    """A group is written and served though Feast cannot bring its copy of the registry up to date, and does not say so."""
+    root = sql_repository(tmp_path / "repo")
+    neighbour = feast.FeatureStore(repo_path=str(sql_repository(tmp_path / "neighbour", project="neighbour")))
+    neighbour.apply(feast.Entity(name="coin", join_keys=["coin"], value_type=feast.ValueType.STRING))
+    group = candle_group("a")
+    view = view_of(group)
+    with connect(root) as store, closing(sqlite3.connect(tmp_path / "registry.db")) as database:
+        with database:
+            database.execute("UPDATE entities SET entity_proto = 'no entity' WHERE project_id = 'neighbour'")
+        put(store, group, candles(group, 3))
+        store.apply(view)
+        store.write(group, candles(group, 4))
+        assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 4)["a"][3]]
+
+
+def test_what_others_changed_is_served_as_it_is_now(tmp_path: Path) -> None:
+    """A view that others made, revised or disabled after the store was opened is served as it is, though Feast keeps a copy."""
+    root = sql_repository(tmp_path / "repo")
+    with connect(root) as store:
+        client = theirs(root)
+        group, pricing = store.definitions()
+        assert isinstance(group, FeatureGroup)
+        assert isinstance(pricing, FeatureView)
+        assert vector(store, pricing, coin="BTC").values.tolist() == [29.0]
+
+    with connect(root) as store:
+        store.get_online_features(pricing, [{"coin": "BTC"}])
+        view = client.get_feature_view("prices")
+        view.ttl = DAY
+        client.apply([view])
+    # Beyond its time to live the newest row is served from neither the online nor the offline store.
+    with connect(root) as store, pytest.raises(NotFound):
+        vector(store, pricing, coin="BTC")
+
+    # A SQL registry takes no notice of a view that was disabled and is otherwise the same.
+    view.enabled, view.description = False, "no longer kept"
+    client.apply([view])
+    with connect(root) as store, pytest.raises(StoreUnavailable, match="prices.* is disabled"):
+        vector(store, pricing, coin="BTC")
+
+
+def test_a_group_that_lost_its_online_view_says_so(local: Path) -> None:
+    """Without the view of its online rows a group is neither written nor served, by a message; applying it mends it."""
+    group = candle_group("a")
+    view = view_of(group)
+    with connect(local) as store:
+        put(store, group, candles(group, 3))
+        store.apply(view)
+        client = feast.FeatureStore(repo_path=str(local))
+        name = f"{group.name}__v1__online"
+        client.apply([], objects_to_delete=[client.get_feature_view(name)], partial=False)
+
+    with connect(local) as store:
+        for refused in (
+            lambda: store.write(group, candles(group, 4)),
+            lambda: vector(store, view, symbol="BTC-USD"),
+        ):
+            with pytest.raises(StoreUnavailable, match=f"{name}.*Apply the group again"):
+                refused()
+        assert len(store.read(group)) == 3
+        store.apply(group)
+        assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 3)["a"][2]]
+        store.write(group, candles(group, 4))
+        assert vector(store, view, symbol="BTC-USD").values.tolist() == [candles(group, 4)["a"][3]]
