@@ -102,6 +102,11 @@ def walk_forward(
     return Split(tuple(made), holdout, gap, rows)
 
 
+def unsplit(times: Integers) -> dict[str, Any]:
+    """The description, as ``Split.describe`` gives one, of rows that were all handed out together."""
+    return {"kind": "all rows", "rows": len(times), "all": _span(times, np.arange(len(times)))}
+
+
 def label_span(event_times: Integers, known_at: Integers) -> int:
     """The usual time from a decision until its label is known, in microseconds; gaps in the candles stretch single ones."""
     return int(np.median(known_at - event_times))
