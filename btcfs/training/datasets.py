@@ -222,7 +222,7 @@ def _provenance(
         "backend": store.name,
         "view": view.to_dict(),
         "view_fingerprint": view.fingerprint,
-        "groups": {g.title: {"fingerprint": g.fingerprint, "indicators": {i.name: i.hash for i in g.indicators}} for g in groups},
+        "groups": {g.title: _group_provenance(store, g, query[2]) for g in groups},
         "query": {"entity": dict(entity), "start": start, "end": end, "as_of": as_of},
         "label": label.to_dict(),
         "rows_read": read,
@@ -231,6 +231,13 @@ def _provenance(
         "newest_stored": None if newest is None else newest.isoformat(),
         "dropped": dropped,
     }  # fmt: skip
+
+
+def _group_provenance(store: FeatureStore, group: FeatureGroup, as_of: datetime | None) -> dict[str, Any]:
+    """A group's definition hashes, and its last commit known then, None where the store keeps no history."""
+    known = [] if as_of is None else [c.id for c in store.commits(group) if c.committed_at <= as_of]
+    indicators = {indicator.name: indicator.hash for indicator in group.indicators}
+    return {"fingerprint": group.fingerprint, "indicators": indicators, "commit": known[-1] if known else None}
 
 
 def _dropped(complete: Booleans, with_past: Booleans, labelled: Booleans) -> dict[str, int]:
