@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import attrs
+
 from btcfs.training import plots
 from btcfs.training import report_words as words
 from btcfs.training.evaluation import Comparison, Evaluation
@@ -129,10 +131,11 @@ def _scores(e: Evaluation) -> str:
 def _against(e: Evaluation) -> str:
     title, unit = words.SCORES[words.SCORE[e.task]]
     said = (
-        f"Hits and loss are the model's minus the baseline's; the loss is {words.LOSS[e.task]}. p is the chance, "
-        f"one-sided, of so favourable a difference in {'hits' if e.task == 'classification' else 'loss'} if there were none."
+        f"{f'{title} is in {unit}. ' if unit else ''}Hits and loss ({words.LOSS[e.task]}) are the model's minus the "
+        f"baseline's. p is the chance, one-sided, of so favourable a difference in "
+        f"{'hits' if e.task == 'classification' else 'loss'} if there were none."
     )
-    columns = ("baseline", f"{title}{f', {unit}' if unit else ''}", "hits", "95 %", "loss", "95 %", "p")
+    columns = ("baseline", title, "hits", "95 %", "loss", "95 %", "p")
     return f'<p class="small">{said}</p>' + _numbers_table(columns, [_compared(e, b) for b in e.baselines])
 
 
@@ -148,7 +151,8 @@ def _compared(e: Evaluation, b: Comparison) -> tuple[str, ...]:
 
 
 def _signed(difference: Interval) -> tuple[str, str]:
-    return f"{difference.value:+.4f}", f"{difference.low:+.4f} to {difference.high:+.4f}"
+    value, low, high = (f"{v:+.4f}" if abs(v) < 10 else f"{v:+.2f}" for v in attrs.astuple(difference))
+    return value, f"{low} to {high}"
 
 
 def _probabilities(e: Evaluation) -> str:
