@@ -37,16 +37,15 @@ class SchemaError(BtcfsError, ValueError):
 class InsufficientHistory(BtcfsError, ValueError):
     """There are fewer candles than the deepest lookback needs.
 
-    ``needed`` and ``have`` count candles.
+    ``needed`` and ``have`` count candles, or rows where a ``remedy`` says what to do about them.
     """
 
-    def __init__(self, needed: int, have: int, what: str = "the requested features") -> None:
+    def __init__(self, needed: int, have: int, what: str = "the requested features", remedy: str | None = None) -> None:
         self.needed = needed
         self.have = have
-        super().__init__(
-            f"{what} need at least {needed} candles for one complete row, have {have}; "
-            f"fetch {needed - have} more or ask for features with a shorter lookback"
-        )
+        counted = "candles for one complete row" if remedy is None else "rows"
+        default = f"fetch {needed - have} more or ask for features with a shorter lookback"
+        super().__init__(f"{what} need at least {needed} {counted}, have {have}; {remedy or default}")
 
 
 class NotFound(BtcfsError, LookupError):

@@ -17,6 +17,8 @@ from btcfs.pipeline.plan import plan
 from btcfs.pipeline.validate import check
 from btcfs.plugins import Plugins, installed_plugins
 
+MISSING = "missing"  # the rule on values that are missing after the warm-up
+
 
 @attrs.frozen
 class Violation:
@@ -92,7 +94,7 @@ def _value_rules(
     lookback, bounds = known if known is not None else (len(values), None)
     rules: list[tuple[str, Callable[[], np.ndarray[Any, Any]], str]] = [
         ("finite", lambda: np.isinf(values), "is infinite"),
-        ("missing", lambda: np.isnan(values) & (np.arange(len(values)) >= lookback), "is missing after its warm-up"),
+        (MISSING, lambda: np.isnan(values) & (np.arange(len(values)) >= lookback), "is missing after its warm-up"),
     ]
     if bounds is not None:
         low, high = bounds

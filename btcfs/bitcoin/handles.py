@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,8 +122,8 @@ class ViewHandle:
     ) -> list[Floats | None]:
         """One vector per key in the order asked, read together.
 
-        A key that is not stored is an error, or with ``missing`` a None in its place, or left out.
-        SchemaError for more than 10,000 keys.
+        A key that is not stored is an error, or with ``missing`` a None in its place, or left out; it is
+        then looked for in further reads, few if few are missing. SchemaError for more than 10,000 keys.
         """
         if missing not in ("error", "null", "skip"):
             raise SchemaError(f"missing={missing!r}: expected error, null or skip")
@@ -132,7 +132,7 @@ class ViewHandle:
         keys = [self._key(entry) for entry in entries]
         if missing == "error":
             return [vector.values for vector in self.store.get_online_features(self.view, keys)]
-        return [v for v in self._each(keys) if v is not None or missing == "null"]
+        return [v for v in self._found(keys) if v is not None or missing == "null"]
 
     def get_vector(self, entry: Mapping[str, Any]) -> FeatureVector:
         """The stored vector with its provenance, kept until the next commit."""
@@ -145,12 +145,15 @@ class ViewHandle:
         """The last ``n`` vectors of a symbol as one matrix."""
         return get_feature_window(self.store, self.view, symbol or self.symbol, n)
 
-    def _each(self, keys: Sequence[Mapping[str, Any]]) -> Iterator[Floats | None]:
-        for key in keys:
-            try:
-                yield self.store.get_online_features(self.view, [key])[0].values
-            except NotFound:
-                yield None
+    def _found(self, keys: Sequence[Mapping[str, Any]]) -> list[Floats | None]:
+        """One vector per key, None where none is stored: one read if all are, else one for each half."""
+        try:
+            return [vector.values for vector in self.store.get_online_features(self.view, keys)]
+        except NotFound:
+            if len(keys) == 1:
+                return [None]
+        middle = len(keys) // 2
+        return self._found(keys[:middle]) + self._found(keys[middle:])
 
     def _key(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         key = {"symbol": self.symbol, **entry}

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from btcfs import frames
+from btcfs.bitcoin.checks import MISSING, Violation, validate_features
 from btcfs.bitcoin.handles import CommitReport, GroupHandle
 from btcfs.bitcoin.legacy import METADATA, renamed, with_times
 from btcfs.definitions import TIME_KEY, Feature, FeatureGroup
@@ -35,9 +36,10 @@ def ingest_frame(
     """Write a frame's features, and its candles if it has them, each as one commit; the frame stays as it is.
 
     Of several rows of one key the last counts. A group that is not stored yet is defined by the
-    frame: the standard one if the columns are its features, else one of these columns. SchemaError
-    for a frame that does not fit; ConfigError for an unknown option. Writes are read by whoever
-    reads after this returned, so the options that make Hopsworks wait change nothing here.
+    frame: the standard one if the columns are its features, else one of these columns. SchemaError,
+    with the store as it was, for a frame that does not fit or in which ``validate_features`` finds an
+    error; a missing value alone is only told. ConfigError for an unknown option. Writes are read by
+    whoever reads after this returned, so the options that make Hopsworks wait change nothing here.
     """
     unknown = [name for name in write_options or {} if name not in OPTIONS]
     if unknown:
@@ -56,10 +58,11 @@ def ingest_frame(
         )
     wanted = [name for name in group.columns if name in kept.columns and name != group.event_time]
     frame = frames.conform(group, kept[wanted].reset_index(drop=True))
+    told = _checked(kept, plan, plugins)
     store.apply(group)
     done = commit(store, group, [frame], plugins)
     handle.definition = group
-    warnings = (*done.warnings, *_keep_candles(store, kept, plan, plugins))
+    warnings = (*told, *done.warnings, *_keep_candles(store, kept, plan, plugins))
     report = done.report
     return CommitReport(
         rows_in=len(df),
@@ -72,6 +75,25 @@ def ingest_frame(
         range=None if report.start is None or report.end is None else (report.start, report.end),
         warnings=warnings,
     )
+
+
+def _checked(rows: pd.DataFrame, plan: Plan, plugins: Plugins) -> tuple[str, ...]:
+    """What is worth telling about the rows. SchemaError for what no store should hold."""
+    told = []
+    for symbol, part in rows.groupby("symbol", sort=False):
+        report = validate_features(part.sort_values(TIME_KEY), interval=plan.interval, plugins=plugins)
+        wrong = [v for v in report.violations if v.severity == "error" and v.rule != MISSING]
+        if wrong:
+            raise SchemaError(
+                f"nothing of {symbol} was stored: {'; '.join(map(_said, wrong[:3]))}"
+                f"{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; validate_features(df) shows all of it"
+            )
+        told += [_said(v) for v in report.violations if v.rule != "candle"]  # of which _keep_candles tells
+    return tuple(told)
+
+
+def _said(violation: Violation) -> str:
+    return f"{violation.rule}, {violation.count:,} time(s): {violation.detail}"
 
 
 def _defined(handle: GroupHandle, rows: pd.DataFrame, plan: Plan) -> FeatureGroup:

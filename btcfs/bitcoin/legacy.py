@@ -30,10 +30,18 @@ _EPOCHS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"))
 
 
 def renamed(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy with the column names that btcfs uses. SchemaError if two columns would get one name."""
+    """A copy with the column names that btcfs uses. SchemaError if two columns would get one name.
+
+    Of several columns that could be renamed to one, as ``unix`` and ``date``, the first is; the others keep their name.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise SchemaError(f"{type(frame).__name__} is no frame; expected a pandas DataFrame")
     plain = [str(column).strip().lower() for column in frame.columns]
-    # An alias gives way where the name it stands for is there too: a file may have both unix and date.
-    names = [n if ALIASES.get(n, n) in plain else ALIASES.get(n, n) for n in plain]
+    names, taken = [], set(plain)
+    for name in plain:
+        meant = ALIASES.get(name, name)
+        names.append(name if meant in taken else meant)
+        taken.add(meant)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise SchemaError(f"more than one column of the frame means {', '.join(repeated)}; drop or rename one")

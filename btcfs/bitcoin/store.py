@@ -23,7 +23,7 @@ from btcfs.definitions import TIME_KEY, Definition, FeatureGroup, FeatureView, L
 from btcfs.errors import BtcfsError, ConfigError, DefinitionError, NotFound, StoreUnavailable
 from btcfs.instants import now, parse_instant
 from btcfs.pipeline.plan import Plan, plan
-from btcfs.pipeline.standard import create_views, named
+from btcfs.pipeline.standard import check_label, create_views, named
 from btcfs.pipeline.statistics import Profile
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.store import FeatureStore
@@ -176,11 +176,13 @@ class BitcoinFeatureStore:
     ) -> tuple[pd.DataFrame, pd.Series]:
         """Features and label, a row per candle in time order, every value known; ``start <= event time < end``.
 
-        The set is written under ``models_dir`` and its hash is in ``X.attrs["training_dataset_version"]``;
+        The set is written under ``models_dir``, beside it that it was not split, and its hash is in
+        ``X.attrs["training_dataset_version"]``;
         given as ``training_dataset_version``, it reads the same bits again, whatever was stored since.
         """
         from btcfs.training.dataset_files import read_training_set, write_training_set
         from btcfs.training.datasets import materialise
+        from btcfs.training.splits import unsplit
 
         if training_dataset_version is not None:
             data = read_training_set(self.models_dir, training_dataset_version)
@@ -193,7 +195,7 @@ class BitcoinFeatureStore:
                 start=_instant(start_time),
                 end=_instant(end_time),
             )
-            write_training_set(data, self.models_dir)
+            write_training_set(data, self.models_dir, unsplit(data.event_times))
         index = pd.DatetimeIndex(frames.from_micros_array(data.event_times), name="event_time")
         X = pd.DataFrame(data.X, columns=list(data.features), index=index)
         X.attrs.update(training_dataset_version=data.hash, dropped=dict(data.provenance.get("dropped", {})))
@@ -204,10 +206,13 @@ class BitcoinFeatureStore:
         feature_view: ViewHandle | None = None,
         start_time: Instant | None = None,
         end_time: Instant | None = None,
+        *,
+        with_keys: bool = False,
     ) -> pd.DataFrame:
         """The view's features of every stored candle with ``start <= event time < end``, indexed by open time.
 
-        Columns: ``timestamp`` (open time, UTC) and the features.
+        Columns: ``timestamp`` (open time, UTC) and the features; ``with_keys`` puts the other columns of the
+        key and the event time before them.
         """
         view = (feature_view or self.create_feature_view()).view
         leading = catalogue.resolve(self.store.definitions(), view).leading
@@ -218,7 +223,8 @@ class BitcoinFeatureStore:
             entity={"symbol": self.config.symbol},
             columns=[*leading.primary_key, leading.event_time],
         )
-        rows = self.store.get_historical_features(view, spine)[[TIME_KEY, *view.features]]
+        keys = spine.columns if with_keys else [TIME_KEY]
+        rows = self.store.get_historical_features(view, spine)[[*keys, *view.features]]
         return rows.set_axis(pd.DatetimeIndex(rows[TIME_KEY], name=None), axis=0)
 
     def get_online_features(
@@ -266,6 +272,7 @@ class BitcoinFeatureStore:
     def _new_view(self, name: str, version: int, handle: GroupHandle | None, label_column: str | None) -> FeatureView:
         group = self._stored(handle or self.create_bitcoin_features_fg())
         label = Label(column=label_column or "close")
+        check_label(group, label)
         if name == named("bitcoin_training_view", self.config.interval):
             return create_views(self.store, group, label, version=version).training
         features = [feature.name for feature in group.features if feature.numeric]

@@ -121,12 +121,16 @@ def create_view(
     """Create the training view, with its label, and the inference view of the same features."""
     from btcfs.catalogue import find_group
     from btcfs.definitions import Label
+    from btcfs.errors import NotFound
     from btcfs.pipeline.standard import create_views
 
     as_json = options.pop("as_json")
     label = Label(label_column, horizon, kind, threshold)
     with _ingest(session, options) as ingest:
-        group = find_group(ingest.store.definitions(), ingest.group_name, ingest.version)
+        try:
+            group = find_group(ingest.store.definitions(), ingest.group_name, ingest.version)
+        except NotFound as exc:
+            raise NotFound(f"{exc}. Run btcfs ingest historical --days 2000 first, then create the view again") from exc
         made = create_views(ingest.store, group, label, version=view_version, dry_run=options["dry_run"])
     value = {"training": made.training.to_dict(), "inference": made.inference.to_dict(), "dry_run": options["dry_run"]}
 

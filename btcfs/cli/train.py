@@ -26,6 +26,7 @@ from btcfs.cli.session import Session, pass_session
 @click.option("--end", metavar="TIME", help="Event time to stop before.")
 @click.option("--as-of", metavar="TIME", help="Train on what was known then.")
 @click.option("--models", "models_dir", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
+@click.option("--model-version", metavar="NAME", help="Such as v20251206T120000Z; by default the present second's.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--open-holdout", is_flag=True, help="Score the sealed rows too; the ledger keeps that they were seen.")
 @click.option("--symbol", metavar="NAME", help="Market, such as BTC-USD.")
@@ -49,6 +50,7 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
             as_of=_instant(options["as_of"]),
             model=options["model"] or ("logistic",),
             models_dir=models_dir,
+            model_version=options["model_version"],
             test_size=options["test_size"],
             folds=options["folds"],
             seed=options["seed"],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import attrs
 
 from btcfs import catalogue
+from btcfs.backends import nearest
 from btcfs.definitions import Feature, FeatureGroup, FeatureView, Label
+from btcfs.errors import DefinitionError
 from btcfs.store import FeatureStore
 
 DEFAULT_INTERVAL = "1d"
@@ -64,13 +66,25 @@ def views(group: FeatureGroup, *, label: Label, version: int = 1) -> Views:
     return Views(training, inference)
 
 
+def check_label(group: FeatureGroup, label: Label) -> None:
+    """DefinitionError unless the label's price is a feature of the group or of the candles it is computed from."""
+    candles = candle_group(group.interval or DEFAULT_INTERVAL)
+    if label.column not in (*group.feature_names, *candles.feature_names):
+        raise DefinitionError(
+            f"the label's price {label.column!r} is neither a feature of {group.title} nor one of {candles.title}; "
+            f"it usually is 'close'{nearest(label.column, list(group.feature_names))}"
+        )
+
+
 def create_views(
     store: FeatureStore, group: FeatureGroup, label: Label, *, version: int = 1, dry_run: bool = False
 ) -> Views:
     """Apply the standard views over a stored group, or only check that it could be done.
 
-    DefinitionError, with the differences, if other views of these names and version are stored.
+    DefinitionError, with the differences, if other views of these names and version are stored, and for a
+    label of a price that is nowhere.
     """
+    check_label(group, label)
     made = views(group, label=label, version=version)
     stored = store.definitions()
     for view in (made.training, made.inference):

@@ -45,7 +45,7 @@ def read_training_set(models_dir: str | Path, digest: str) -> TrainingSet:
 
     NotFound if there is none; SchemaError if a file was damaged or changed since.
     """
-    if _HASH.fullmatch(digest) is None:
+    if not isinstance(digest, str) or _HASH.fullmatch(digest) is None:
         raise NotFound(f"{digest!r} is not the hash of a training set: 64 digits of 0-9 and a-f")
     folder = Path(models_dir) / "datasets" / digest
     if not folder.is_dir():

@@ -130,6 +130,8 @@ def materialise(
     if as_of is None and Capability.TIME_TRAVEL in store.capabilities:
         as_of = now()
     prices = _prices(store, group, chosen, where, as_of, candles)
+    if not len(prices):
+        raise _nothing(group, where, as_of)
     price_times, closes = frames.micros(prices[group.event_time]), prices[chosen.column].to_numpy(dtype=np.float64)
     values, known_at = labels(price_times, closes, chosen)
     change, _ = changes(price_times, closes, chosen.horizon)
@@ -144,15 +146,30 @@ def materialise(
     y = np.where(priced, values[at], np.nan)
     complete = ~np.isnan(X).any(axis=1)
     kept = complete & ~np.isnan(y) & ~np.isnan(past[at])
-    if not kept.any():
-        raise InsufficientHistory(len(times) + chosen.horizon + 1, len(times), f"training rows of {view.title}")
     dropped = _dropped(complete, ~np.isnan(past[at]), ~np.isnan(y))
+    if not kept.any():
+        raise _all_dropped(view, chosen.horizon, len(times), dropped)
     provenance = _provenance(store, view, chosen, where, (start, end, as_of), times[kept], dropped, len(times))
     rows = at[kept]
     return TrainingSet(
         view, chosen, tuple(view.features), X[kept], y[kept], change[rows], past[rows],
         times[kept], known_at[rows], price_times, closes, provenance,
     )  # fmt: skip
+
+
+def _nothing(group: FeatureGroup, entity: Mapping[str, str], as_of: datetime | None) -> InsufficientHistory:
+    market = " ".join([*entity.values(), group.interval or ""]).strip()
+    known = "" if as_of is None else f" known as of {as_of.isoformat()}"
+    remedy = "btcfs ingest historical brings them, btcfs store info shows what is stored"
+    return InsufficientHistory(2, 0, f"labels of {market}{known}", remedy)
+
+
+def _all_dropped(view: FeatureView, horizon: int, rows: int, dropped: Mapping[str, int]) -> InsufficientHistory:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
+    remedy = f"all were left out ({reasons}); ingest a longer history with btcfs ingest historical --days N"
+    if not rows:
+        remedy = "there is none from start to end; btcfs store info shows what is stored"
+    return InsufficientHistory(rows + horizon + 1, rows, f"training rows of {view.title}", remedy)
 
 
 def _label(view: FeatureView, label: Label | None) -> Label:
@@ -198,8 +215,6 @@ def _prices(
 
 def _positions(price_times: Integers, times: Integers) -> tuple[Integers, Booleans]:
     """For each decision the row of the price known just then, and whether there is one."""
-    if not len(price_times):
-        raise InsufficientHistory(2, 0, "labels")
     at = np.minimum(np.searchsorted(price_times, times), len(price_times) - 1)
     return at, price_times[at] == times
 
@@ -222,7 +237,7 @@ def _provenance(
         "backend": store.name,
         "view": view.to_dict(),
         "view_fingerprint": view.fingerprint,
-        "groups": {g.title: {"fingerprint": g.fingerprint, "indicators": {i.name: i.hash for i in g.indicators}} for g in groups},
+        "groups": {g.title: _group_provenance(store, g, query[2]) for g in groups},
         "query": {"entity": dict(entity), "start": start, "end": end, "as_of": as_of},
         "label": label.to_dict(),
         "rows_read": read,
@@ -231,6 +246,13 @@ def _provenance(
         "newest_stored": None if newest is None else newest.isoformat(),
         "dropped": dropped,
     }  # fmt: skip
+
+
+def _group_provenance(store: FeatureStore, group: FeatureGroup, as_of: datetime | None) -> dict[str, Any]:
+    """A group's definition hashes, and its last commit known then, None where the store keeps no history."""
+    known = [] if as_of is None else [c.id for c in store.commits(group) if c.committed_at <= as_of]
+    indicators = {indicator.name: indicator.hash for indicator in group.indicators}
+    return {"fingerprint": group.fingerprint, "indicators": indicators, "commit": known[-1] if known else None}
 
 
 def _dropped(complete: Booleans, with_past: Booleans, labelled: Booleans) -> dict[str, int]:

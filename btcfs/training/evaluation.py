@@ -28,6 +28,7 @@ from btcfs.training.walk import Task, Walk
 
 DRAWS = 2000
 AUC_DRAWS = 200  # each sorts all rows
+CURVE_POINTS = 400
 
 
 @attrs.frozen(eq=False)
@@ -55,7 +56,8 @@ class Evaluation:
     """All that is known of one model on the rows it had not seen; rates are shares, changes in percent.
 
     ``information`` is the chance that forecasts go with outcomes as much as these if they know nothing.
-    ``curves`` are cumulated hits above one half, of the model and of each baseline.
+    ``curves`` are cumulated hits above one half, of the model and of each baseline, at the ``curve_times``
+    (microseconds), which are some hundreds of the tested rows' event times.
     """
 
     task: Task
@@ -74,6 +76,7 @@ class Evaluation:
     thresholds: list[dict[str, Any]]
     power: dict[str, Any]
     curves: dict[str, list[float]]
+    curve_times: list[int]
     start: int
     end: int
 
@@ -96,7 +99,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         content = attrs.asdict(self)
-        del content["curves"]
+        del content["curves"], content["curve_times"]
         return content
 
 
@@ -137,6 +140,7 @@ def evaluate(data: TrainingSet, run: Walk, folds: Sequence[Fold], model: str, *,
         thresholds=metrics.by_threshold(truth, run.forecast) if directional else [],
         power=power(len(rows), float(right.mean()), max((float(b.hits.mean()) for b in against), default=0.5)),
         curves={"model": _curve(right), **{b.name: _curve(b.hits) for b in against}},
+        curve_times=data.event_times[rows[_drawn(len(rows))]].tolist(),
         start=int(data.event_times[rows[0]]),
         end=int(data.event_times[rows[-1]]),
     )
@@ -236,5 +240,9 @@ def _grouped(
 
 def _curve(right: Floats) -> list[float]:
     total = np.cumsum(right - 0.5)
-    kept = np.unique(np.linspace(0, len(total) - 1, 400).round().astype(np.int64))
-    return [round(float(v), 2) for v in total[kept]]
+    return [round(float(v), 2) for v in total[_drawn(len(total))]]
+
+
+def _drawn(rows: int) -> Integers:
+    """The rows that a curve shows: all, or some hundreds at even distances."""
+    return np.unique(np.linspace(0, rows - 1, CURVE_POINTS).round().astype(np.int64))

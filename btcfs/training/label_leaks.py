@@ -109,7 +109,8 @@ def _from_the_past(data: TrainingSet) -> Finding:
     strongest = 0.0 if math.isnan(found[width]) else found[width]
     limit = max(KNOWN, 5 * math.sqrt(data.label.horizon / max(len(data), 1)))
     numbers = {"correlation": strongest, "candles": float(width), "limit": limit}
-    said = f"correlates {strongest:+.2f} with the move of the {width} candles before the decision"
+    before = "last candle" if width == 1 else f"last {width} candles"
+    said = f"correlates {strongest:+.2f} with the move of the {before} before the decision"
     if abs(strongest) > limit:
         kind = "same-bar label" if width == data.label.horizon and abs(strongest) > 0.9 else "centred or same-bar label"
         return Finding("label from the past", "alarm", f"{kind}: it {said}; part of the answer was known", numbers)

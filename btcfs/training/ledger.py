@@ -141,7 +141,9 @@ def _windows(trials: Sequence[Trial], newest: str) -> set[tuple[int, int]]:
 
 
 def _percent(chance: float) -> str:
-    return "below 0.1 %" if chance < 0.001 else f"{100 * chance:.2g} %"
+    if chance < 0.001:
+        return "below 0.1 %"
+    return "above 99 %" if chance > 0.99 else f"{100 * chance:.2g} %"
 
 
 @contextmanager

@@ -15,9 +15,10 @@ h3{font-size:15px;margin:24px 0 6px}header p,.small{color:var(--faint);margin:4p
 .card{background:var(--card);border:1px solid var(--rule);border-left:5px solid var(--c5);border-radius:6px;padding:12px 16px}
 .card.weak{border-left-color:var(--warn)}.card.some{border-left-color:var(--good)}
 .card ul{padding-left:18px;margin:8px 0}.words{font-size:20px;font-weight:600;margin:0}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;min-width:50%}
+.wide{overflow-x:auto}.wide>svg{min-width:600px}table{border-collapse:collapse;font-variant-numeric:tabular-nums;min-width:50%}
 th,td{text-align:left;padding:4px 16px 4px 0;border-bottom:1px solid var(--rule);vertical-align:top}
 th{color:var(--faint);font-weight:500}
+.numbers :is(th,td){white-space:nowrap}.numbers :is(th,td):not(:first-child){text-align:right}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px}dt{color:var(--faint)}dd{margin:0;overflow-wrap:anywhere}
 .ok{color:var(--good)}.warning{color:var(--warn)}.alarm{color:var(--bad)}.ok,.warning,.alarm{white-space:nowrap}
 code{font-size:13px}

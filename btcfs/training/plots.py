@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from btcfs.training.calendar_axis import calendar_axis
 from btcfs.training.evaluation import Evaluation
 from btcfs.training.intervals import wilson
 from btcfs.training.svg import Scale, bar, bottom_axis, dot, drawing, left_axis, line, path, text
@@ -21,18 +22,17 @@ def splits(split: Mapping[str, Any]) -> str:
     height = top + row * len(folds) + 30
     ends = [_instant(part[end]) for fold in folds for part in (fold["train"], fold["test"]) for end in ("start", "end")]
     x = Scale(min(ends), max(ends), 90, WIDTH - 110)
-    marks = _years(x, top - 6, height - 24)
+    marks = [*calendar_axis(x, height - 24, top - 6), text(WIDTH, 12, "purged + embargoed", "tick", "end")]
     for k, fold in enumerate(folds):
         y = top + row * k
         sealed = k == len(folds) - 1
-        apart = fold["purged"] + fold["embargoed"]
         marks.append(text(82, y + 12, "sealed" if sealed else f"fold {k + 1}", "tick", "end"))
         for name, kind in (("train", "train"), ("test", "sealed" if sealed else "test")):
             part = fold[name]
             start, end = x(_instant(part["start"])), x(_instant(part["end"]))
             tip = f"{name}: {part['rows']:,} rows, {part['start'][:10]} to {part['end'][:10]}"
             marks.append(bar(start, y, end - start, 14, kind, tip))
-        marks.append(text(WIDTH - 104, y + 12, f"{apart} apart", "tick"))
+        marks.append(text(WIDTH - 104, y + 12, f"{fold['purged']} + {fold['embargoed']}", "tick"))
     return drawing(WIDTH, height, marks, "Walk-forward folds and the sealed test over time")
 
 
@@ -42,15 +42,17 @@ def curves(evaluation: Evaluation) -> str:
     height, bottom = 320, 270
     values = [v for series in joined.values() for v in series]
     # The labels of the lines stand to the right of them.
-    x = Scale(0, evaluation.rows, 50, WIDTH - 250)
+    times = [time / 1e6 for time in evaluation.curve_times]
+    x = Scale(times[0], times[-1], 50, WIDTH - 250)
     y = Scale(min([0, *values]), max([1, *values]), bottom, 30)
     marks = [
         *left_axis(y, 50, x.end, "hits above one half"),
-        *bottom_axis(x, bottom, 30, "test rows, in time order", ",.0f"),
+        *calendar_axis(x, bottom, 30),
+        line(x.start, y(0), x.end, y(0)),
     ]
     ends = []
     for k, (name, series) in enumerate(joined.items()):
-        points = [(x(evaluation.rows * (i + 1) / len(series)), y(v)) for i, v in enumerate(series)]
+        points = [(x(time), y(v)) for time, v in zip(times, series, strict=True)]
         marks.append(path(points, f"curve {COLOURS[k % len(COLOURS)]}"))
         ends.append((points[-1][1], name, COLOURS[k % len(COLOURS)]))
     place = 0.0
@@ -68,8 +70,11 @@ def comparison(evaluation: Evaluation) -> str:
         *((b.name, b.score, "c2") for b in evaluation.baselines),
     ]
     height = 40 + 26 * len(rows) + 30
-    x = Scale(min(i.low for _, i, _ in rows), max(i.high for _, i, _ in rows), 180, WIDTH - 70)
+    low, high = min(i.low for _, i, _ in rows), max(i.high for _, i, _ in rows)
+    x = Scale(low - (high - low) / 20, high + (high - low) / 20, 180, WIDTH - 70)
     marks = bottom_axis(x, height - 44, 14, "accuracy" if name == "accuracy" else "RMSE, percentage points")
+    best = x(evaluation.strongest.score.value)
+    marks.append(line(best, 14, best, height - 44, "ideal"))
     for k, (title, interval, colour) in enumerate(rows):
         y = 28 + 26 * k
         marks += [
@@ -156,12 +161,3 @@ def _alike(series: Mapping[str, list[float]]) -> dict[str, list[float]]:
 
 def _instant(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
-
-
-def _years(x: Scale, top: float, bottom: float) -> list[str]:
-    first, last = (datetime.fromtimestamp(end).year for end in (x.low, x.high))
-    marks = []
-    for year in range(first + 1, last + 1):
-        at = x(datetime.fromisoformat(f"{year}-01-01T00:00:00+00:00").timestamp())
-        marks += [line(at, top, at, bottom, "grid"), text(at, bottom + 16, str(year), "tick", "middle")]
-    return marks

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from btcfs.training import report_words as words
 from btcfs.training.evaluation import Evaluation
 from btcfs.training.intervals import Interval, smallest_edge
 from btcfs.training.report import TaskReport, TrainingReport
@@ -12,6 +13,10 @@ from btcfs.training.report import TaskReport, TrainingReport
 RULE = "=" * 68
 _TITLES = {"classification": ("4. Training Classification Model (Price Direction)", "Classification"),
            "regression": ("5. Training Regression Model (Price Change)", "Regression")}  # fmt: skip
+_SHOWN = {
+    "classification": ("accuracy", "f1", "precision", "recall", "auc", "log_loss"),
+    "regression": ("rmse", "mae", "r2", "sign_accuracy"),
+}
 
 
 def lines(report: TrainingReport) -> list[str]:
@@ -29,42 +34,33 @@ def heading(version: str, backend: str) -> list[str]:
 
 
 def loaded(report: TrainingReport) -> list[str]:
-    dropped = {reason: count for reason, count in report.provenance["dropped"].items() if count}
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
-    query, label = report.provenance["query"], report.label
+    known = report.provenance
     return [
         "",
         f"1. Loading features from {report.backend}...",
         f"   ✓ Loaded {report.rows:,} samples with {len(report.features)} features from feature store",
-        f"     {report.market}, known from {_day(report.provenance['first_event_time'])} to {_day(report.provenance['last_event_time'])}, as of {query['as_of'] or 'now (this backend keeps no history)'}",
-        f"     Left out: {left_out or 'nothing'} of {report.provenance['rows_read']:,} rows",
-        f"     Restated: {restated(report)}",
-        f"     Label: {label['kind']} of {label['column']} over {label['horizon']} candle(s), up above {label['threshold']:g} %",
+        f"     {report.market}, closed candles known from {_day(known['first_event_time'])} to {_day(known['last_event_time'])}",
+        f"     As of: {words.snapshot(report)}",
+        f"     Left out: {words.left_out(report)}",
+        f"     Restated: {words.restated(report)}",
+        f"     Label: {words.label(report.label)}",
         f"     Ups by year: {', '.join(f'{year} {rate:.3f}' for year, rate in report.base_rates.items())}",
         f"     Training set: {report.training_set}",
     ]
-
-
-def restated(report: TrainingReport) -> str:
-    """In words, how often what the training read was changed after it was first stored."""
-    if report.restated is None:
-        return "not known, this backend does not keep it"
-    return f"{report.restated:,} time(s) a stored row of the group was changed later"
 
 
 def split(report: TrainingReport) -> list[str]:
     folds, holdout = report.split["folds"], report.split["holdout"]
     tested = sum(fold["test"]["rows"] for fold in folds)
     apart = sum(fold["purged"] + fold["embargoed"] for fold in folds)
-    embargo = report.split["embargo_seconds"] / 86_400
-    opened = "" if report.openings is None else f", opened (for the {report.openings + 1}. time)"
+    opened = "" if report.openings is None else f", {words.opened(report)}"
     return [
         "",
         f"2. Splitting data (test size: {report.test_size:g})...",
         f"   ✓ Train: {holdout['train']['rows']:,} samples, walked forward in {len(folds)} folds: first {folds[0]['train']['rows']:,} to learn from, {tested:,} to predict",
         f"   ✓ Test: {holdout['test']['rows']:,} samples, sealed{opened}",
         f"     So many rows tell a hit rate from 0.5 if it is {smallest_edge(holdout['test']['rows'], 0.5):.3f} or more (one-sided 5 %, power 80 %)",
-        f"     Purged and embargoed between training and test: {apart:,} rows in the folds, {holdout['purged'] + holdout['embargoed']:,} before the sealed test; embargo {embargo:g} day(s)",
+        f"     Purged and embargoed between training and test: {apart:,} rows in the folds, {holdout['purged'] + holdout['embargoed']:,} before the sealed test; embargo {words.duration(report.split['embargo_seconds'])}",
     ]
 
 
@@ -124,6 +120,7 @@ def conclusion(report: TrainingReport) -> list[str]:
     found = ["", "✓ TRAINING COMPLETE", RULE, "", "Tripwires"]
     marks = {"ok": "✓", "warning": "!", "alarm": "✗"}
     found += [f"   {marks[finding.level]} {finding.name}: {finding.reason}" for finding in report.findings]
+    found += ["", f"Features of {words.features(report)}"]
     for task, part in report.tasks.items():
         found += ["", f"{task.capitalize()} with {part.model}: {part.verdict.words}"]
         found += [f"   {reason}" for reason in part.verdict.reasons]
@@ -135,25 +132,14 @@ def conclusion(report: TrainingReport) -> list[str]:
 
 
 def _numbers(evaluation: Evaluation) -> Iterator[str]:
-    shown: Sequence[tuple[str, str]]
-    if evaluation.task == "classification":
-        shown = (
-            ("Accuracy", "accuracy"),
-            ("F1-Score", "f1"),
-            ("Precision", "precision"),
-            ("Recall", "recall"),
-            ("AUC", "auc"),
-            ("Log-loss", "log_loss"),
-        )
-    else:
-        shown = (("RMSE", "rmse"), ("MAE", "mae"), ("R²", "r2"), ("Direction", "sign_accuracy"))
-    for title, name in shown:
-        unit = " percentage points" if name in ("rmse", "mae") else ""
-        yield f"     {title + ':':<11}{evaluation.metrics[name]:.4f}{unit}{_between(evaluation.intervals.get(name))}"
+    for name in _SHOWN[evaluation.task]:
+        title, unit = words.SCORES[name]
+        value = f"{evaluation.metrics[name]:.4f}{' ' + unit if unit else ''}"
+        yield f"     {title + ':':<11}{value}{_between(evaluation.intervals.get(name))}"
 
 
 def _table(evaluation: Evaluation) -> Iterator[str]:
-    what = "accuracy" if evaluation.task == "classification" else "RMSE"
+    what = words.SCORES[words.SCORE[evaluation.task]][0]
     yield f"Against what needs no model ({what}; difference in hits with 95 % interval):"
     for b in evaluation.baselines:
         d = b.hit_difference

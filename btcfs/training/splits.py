@@ -14,6 +14,9 @@ from btcfs.instants import from_micros
 from btcfs.training.labels import Integers
 
 LEAST_TRAIN = 60
+MORE_ROWS = (
+    "ingest a longer history with btcfs ingest historical --days N, widen start and end, or walk forward in fewer folds"
+)
 
 
 @attrs.frozen(eq=False)
@@ -95,11 +98,17 @@ def walk_forward(
     least = LEAST_TRAIN + _rows_apart(event_times, gap)
     first = max(least, round(sealed * first_train))
     if sealed < first + folds:
-        raise InsufficientHistory(math.ceil((least + folds + 1) / (1 - test_size)), rows, f"{folds} walk-forward folds")
+        needed = math.ceil((least + folds + 1) / (1 - test_size))
+        raise InsufficientHistory(needed, rows, f"{folds} walk-forward folds", MORE_ROWS)
     bounds = np.linspace(first, sealed, folds + 1).round().astype(np.int64)
     made = [_fold(event_times, known_at, int(a), int(b), gap) for a, b in pairwise(bounds)]
     holdout = _fold(event_times, known_at, sealed, rows, gap)
     return Split(tuple(made), holdout, gap, rows)
+
+
+def unsplit(times: Integers) -> dict[str, Any]:
+    """The description, as ``Split.describe`` gives one, of rows that were all handed out together."""
+    return {"kind": "all rows", "rows": len(times), "all": _span(times, np.arange(len(times)))}
 
 
 def label_span(event_times: Integers, known_at: Integers) -> int:

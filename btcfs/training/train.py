@@ -19,7 +19,7 @@ from btcfs.store import FeatureStore
 from btcfs.training import ledger, report_text
 from btcfs.training.activation_checks import Certify, failed, gate_checks
 from btcfs.training.assessment import assess
-from btcfs.training.bundle import save_bundle
+from btcfs.training.bundle import check_version, save_bundle
 from btcfs.training.choice import DEFAULT_MODEL, TASKS, chosen_models
 from btcfs.training.dataset_files import write_training_set
 from btcfs.training.datasets import TrainingSet, materialise, training_view
@@ -56,6 +56,7 @@ def train(
     model: str | Sequence[str] = DEFAULT_MODEL,
     models: Mapping[Task, ModelKind] | None = None,
     models_dir: str | Path = "models",
+    model_version: str | None = None,
     test_size: float = 0.1,
     folds: int = 10,
     seed: int = 0,
@@ -70,14 +71,17 @@ def train(
     The last ``test_size`` of the rows stays sealed: no fold and no fit sees it, and it is scored only
     with ``open_holdout``, which the ledger keeps. Everything before it is walked forward in ``folds``.
     ``model`` names an installed model, or one for each task; ``models`` gives them as objects.
-    ``start``, ``end`` bound the event times of the rows, ``as_of`` the knowledge. The models saved
+    ``start``, ``end`` bound the event times of the rows, ``as_of`` the knowledge. ``model_version`` is
+    the version's name, such as ``v20251206T120000Z``; by default the present second's. The models saved
     were fitted on the rows before the sealed ones. ``certify`` gives the findings on an indicator; by
     default it is the indicator kit's where this is called as ``btcfs.train``, and without one the gate
     lacks that check. Nothing is activated.
 
-    NotFound for a view, model or price that is not there; InsufficientHistory for too few rows.
+    NotFound for a view, model or price that is not there; InsufficientHistory for too few rows;
+    DefinitionError for a version that exists.
     """
     began = time.perf_counter()
+    wanted = None if model_version is None else check_version(model_version)
     chosen_view = training_view(store, view)
     known = plugins or installed_plugins()
     chosen = dict(models) if models is not None else chosen_models(known, model)
@@ -88,7 +92,7 @@ def train(
     # An unfitted model says what it is made of; one that cannot be built fails before anything is written.
     made = {task: chosen[task].estimator(data.features) for task in TASKS}
     job = _Job(data, split, chosen, Path(models_dir), notify)
-    with reserved_version(models_dir) as name:
+    with reserved_version(models_dir, wanted) as name:
         report = begun(store, data, split, made, version=name, test_size=test_size, seed=seed)
         report, fitted = _judged(job, report, open_holdout)
         checks = gate_checks(store, data, report.tasks, known, certify)

@@ -120,9 +120,10 @@ def _permuted(
 def _delayed(build: Build, X: Floats, y: Floats, folds: Sequence[Fold], honest: float, tested: int) -> Finding:
     """Features one candle older should lose little; a collapse says that they belong to the label's own candle."""
     late = _accuracy(build, np.concatenate((X[:1], X[:-1])), y, folds, "classification")
-    numbers = {"now": honest, "one_candle_older": late, "loss": honest - late}
+    loss = honest - max(late, 0.5)  # below one half is bad luck, not something more that was lost
+    numbers = {"now": honest, "one_candle_older": late, "loss": loss}
     said = f"with features one candle older {late:.3f} instead of {honest:.3f}"
-    if honest - late > max(COLLAPSE, 3 * math.sqrt(0.5 / tested)):
+    if loss > max(COLLAPSE, 3 * math.sqrt(0.5 / tested)):
         return Finding(
             "older features",
             "alarm",

@@ -7,22 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from btcfs.errors import StoreUnavailable
+from btcfs.errors import DefinitionError, StoreUnavailable
 from btcfs.instants import now
 from btcfs.training.manifest import read_manifest
 
 
 @contextmanager
-def reserved_version(models_dir: str | Path) -> Iterator[str]:
+def reserved_version(models_dir: str | Path, wanted: str | None = None) -> Iterator[str]:
     """A name that no version has, and that inside the with block no other training gets, in this process or another.
 
+    It is the ``wanted`` one, DefinitionError if that is taken, or one made of the present second.
     StoreUnavailable if the folder cannot be written.
     """
     folder = Path(models_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # A listed version may have lost its folder, and its name is taken all the same.
-        name = _free(folder, {entry.version for entry in read_manifest(folder).entries})
+        listed = {entry.version for entry in read_manifest(folder).entries}
+        name = _free(folder, listed) if wanted is None else _wanted(folder, listed, wanted)
     except OSError as exc:
         raise StoreUnavailable(f"cannot write in the models folder {folder}: {exc}") from exc
     try:
@@ -37,6 +39,12 @@ def _free(folder: Path, listed: set[str]) -> str:
     while name in listed or not _claimed(folder, name):
         number += 1
         name = f"{stem}-{number}"
+    return name
+
+
+def _wanted(folder: Path, listed: set[str], name: str) -> str:
+    if name in listed or not _claimed(folder, name):
+        raise DefinitionError(f"model version {name} exists in {folder}; leave the version out to get a new one")
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,6 +19,7 @@ from btcfs.errors import DefinitionError, InsufficientHistory, NotFound, SchemaE
 from btcfs.instants import now
 from btcfs.pipeline.ingest import Ingest
 from btcfs.plugins import installed_plugins
+from btcfs.store import FeatureStore
 from served import market
 
 
@@ -31,13 +33,24 @@ def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def fs(filled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BitcoinFeatureStore]:
-    """Connected, in that folder."""
+@pytest.fixture(scope="module")
+def filled_memory() -> Iterator[FeatureStore]:
+    """The same in a dictionary."""
+    with connect("memory") as store:
+        Ingest(store, open_source("sample", installed_plugins(()), {"seed": 7})).historical(200)
+        yield store
+
+
+@pytest.fixture(params=["duckdb", "memory"])
+def fs(
+    request: pytest.FixtureRequest, filled_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BitcoinFeatureStore]:
+    """Connected, in that folder or to that dictionary."""
     monkeypatch.chdir(filled_folder)
     for name in [name for name in os.environ if name.startswith("BTCFS_")]:
         monkeypatch.delenv(name)
-    with BitcoinFeatureStore() as connected:
+    store = request.getfixturevalue("filled_memory") if request.param == "memory" else None
+    with BitcoinFeatureStore(store=store) as connected:
         yield connected
 
 
@@ -96,6 +109,48 @@ def test_ingesting_leaves_the_frame_alone_and_reports(tmp_path: Path, monkeypatc
             fs.ingest_features(rows.drop(columns="rsi_14"))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"high": 1.0}, "ohlc, 1 time.*validate_features"),
+        ({"volume": -1.0}, "negative|volume"),
+        ({"rsi_14": 101.0}, "rsi_14 leaves"),
+        ({"rsi_14": np.inf}, "rsi_14"),
+    ],
+)
+def test_an_impossible_row_is_refused_before_anything_is_written(
+    change: dict[str, float], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An impossible candle or feature leaves the store as it was, without the group even."""
+    monkeypatch.chdir(tmp_path)
+    rows = prepare_features_for_store(market(400))
+    rows.loc[rows.index[300], list(change)] = list(change.values())
+    with BitcoinFeatureStore() as fs:
+        with pytest.raises(SchemaError, match=message):
+            fs.ingest_features(rows)
+
+        assert list(fs.store.definitions()) == []
+
+
+def test_a_hole_and_a_gap_are_stored_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value or a candle may be missing; the report says which."""
+    monkeypatch.chdir(tmp_path)
+    rows = prepare_features_for_store(market(400))
+    rows.loc[rows.index[300], "sma_10"] = np.nan
+    with BitcoinFeatureStore() as fs:
+        report = fs.ingest_features(rows.drop(index=rows.index[350]))
+
+    assert report.inserted == 399
+    assert any("sma_10 is missing after its warm-up, first in row 300" in warning for warning in report.warnings)
+    assert any(warning.startswith("gap, 1 time") for warning in report.warnings)
+
+
+def test_what_is_no_frame_is_refused(fs: BitcoinFeatureStore) -> None:
+    """A list of numbers is named as what it is."""
+    with pytest.raises(SchemaError, match="list is no frame"):
+        fs.ingest_features([1.0, 2.0])  # type: ignore[arg-type]
+
+
 def test_who_creates_the_view_first_does_not_matter(fs: BitcoinFeatureStore) -> None:
     """The training view has a label and a twin without, however it came about; another label is refused."""
     one = fs.create_feature_view()
@@ -121,6 +176,18 @@ def test_training_data_come_back_bit_for_bit(fs: BitcoinFeatureStore) -> None:
     pd.testing.assert_frame_equal(X, again)
     pd.testing.assert_series_equal(y, label)
     assert X.index.is_monotonic_increasing
+    [split] = (fs.models_dir / "datasets" / version).glob("split-*.json")
+    assert json.loads(split.read_text())["kind"] == "all rows"
+    with pytest.raises(NotFound, match="1 is not the hash"):
+        fs.get_training_data(training_dataset_version=1)  # type: ignore[arg-type]
+
+
+def test_a_label_of_no_price_is_refused(fs: BitcoinFeatureStore) -> None:
+    """A view's label looks at a price that is there, or the view is not made."""
+    with pytest.raises(DefinitionError, match="'closes' is neither .* did you mean close"):
+        fs.create_feature_view("other_view", label_column="closes")
+
+    assert "other_view" not in {definition.name for definition in fs.store.definitions()}
 
 
 def test_batch_data_are_half_open(fs: BitcoinFeatureStore) -> None:
@@ -131,6 +198,9 @@ def test_batch_data_are_half_open(fs: BitcoinFeatureStore) -> None:
     part = fs.get_batch_data(start_time=start.to_pydatetime(), end_time=end.to_pydatetime())
 
     assert list(part.index) == list(everything.index[-10:-5])
+    with_keys = fs.get_batch_data(start_time=start.to_pydatetime(), end_time=end.to_pydatetime(), with_keys=True)
+    assert list(with_keys.columns[:3]) == ["symbol", "timestamp", "event_time"]
+    pd.testing.assert_frame_equal(with_keys[list(part.columns)], part)
 
 
 def test_online_features_are_a_dict_of_the_newest_or_of_a_candle(fs: BitcoinFeatureStore) -> None:
@@ -149,8 +219,16 @@ def test_many_vectors_say_what_is_missing(fs: BitcoinFeatureStore) -> None:
     view = fs.create_feature_view()
     known, unknown = {"timestamp": fs.get_batch_data().index[-1].to_pydatetime()}, {"timestamp": "2011-01-01T00:00:00Z"}
 
+    middle = {"timestamp": fs.get_batch_data().index[-9].to_pydatetime()}
+
     with pytest.raises(NotFound):
         view.get_feature_vectors([known, unknown])
+    mixed = view.get_feature_vectors([unknown, middle, known, unknown, known], missing="null")
+    assert [None if v is None else v.tolist() for v in mixed] == [
+        *(None, view.get_feature_vector(middle).tolist(), view.get_feature_vector(known).tolist()),
+        *(None, view.get_feature_vector(known).tolist()),
+    ]
+    assert view.get_feature_vectors([], missing="null") == []
     assert [v is None for v in view.get_feature_vectors([unknown, known], missing="null")] == [True, False]
     assert len(view.get_feature_vectors([unknown, known], missing="skip")) == 1
     assert view.get_feature_window(3).values.shape == (3, 47)
@@ -167,7 +245,7 @@ def test_the_predictor_says_where_each_vector_comes_from(fs: BitcoinFeatureStore
     one = stored.get_features_for_prediction({**body, "timestamp": row["timestamp"].isoformat()})
     two = local.get_features_for_prediction({**body, "timestamp": row["timestamp"]})
 
-    assert (one.attrs["feature_source"], two.attrs["feature_source"]) == ("duckdb", "local")
+    assert (one.attrs["feature_source"], two.attrs["feature_source"]) == (fs.store.name, "local")
     pd.testing.assert_frame_equal(one, two)
     with pytest.raises(InsufficientHistory):
         local.get_features_for_prediction({**body, "timestamp": "2012-01-01T00:00:00Z"})
@@ -209,3 +287,17 @@ def test_preparation_reports_what_it_did() -> None:
     pd.testing.assert_frame_equal(raw, before)
     with pytest.raises(SchemaError, match="time zone"):
         prepare_features_for_store(raw.assign(Timestamp="2024-01-01T00:00:00"))
+
+
+def test_a_file_may_name_its_times_twice() -> None:
+    """Of unix and date, as in common files, the first is the time; a name given twice is refused."""
+    raw = market(300)
+    downloaded = raw.rename(columns={"timestamp": "date", "volume": "Volume BTC"})
+    downloaded.insert(0, "unix", raw["timestamp"].astype("int64") // 1_000_000)
+
+    features = prepare_features_for_store(downloaded)
+
+    assert features["timestamp"].tolist() == raw["timestamp"].tolist()
+    assert features.attrs["schema_report"]["renamed"]["unix"] == "timestamp"
+    with pytest.raises(SchemaError, match="more than one column of the frame means close"):
+        prepare_features_for_store(raw.assign(Close=1.0))

@@ -32,7 +32,8 @@ def reasons(found: Assessment) -> str:
     return "\n".join(finding.reason for finding in alarms(found.findings))
 
 
-@pytest.mark.parametrize("seed", range(5))
+# With seed 217 features one candle older are right in 46 of 100 days, far below half by mere chance.
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 217])
 def test_a_signal_of_57_percent_over_2000_days_is_recognised(seed: int) -> None:
     """A feature that is right in 57 of 100 days earns at least weak evidence, and no alarm."""
     found = assessed(made(*market(0.57, seed)))

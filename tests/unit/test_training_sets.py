@@ -146,7 +146,18 @@ def test_a_missing_view_says_which_commands_make_one(store: Any) -> None:
         training_view(store)
 
 
-def test_a_symbol_without_rows_is_not_enough(store: Any) -> None:
-    """A market that is not stored gives no empty training set but an error."""
-    with pytest.raises(InsufficientHistory):
+def test_a_market_without_rows_is_not_enough(store: Any) -> None:
+    """A market that is not stored gives no empty training set but an error that names it and the next command."""
+    with pytest.raises(InsufficientHistory, match=r"labels of ETH-USD 1d known as of .* btcfs ingest historical"):
         materialise(store, view(), entity={"symbol": "ETH-USD"})
+
+
+def test_rows_that_are_all_left_out_are_not_enough(store: Any) -> None:
+    """Where no row is left, the error says why each was left out, or that there was none."""
+    X, prices = market(0.5, seed=1, rows=120, features=2)
+    store.write(GROUP, rows(prices, X * np.nan))
+
+    with pytest.raises(InsufficientHistory, match=r"all were left out \(121 warm-up\)"):
+        materialise(store, view())
+    with pytest.raises(InsufficientHistory, match="none from start to end"):
+        materialise(store, view(), start=parse_instant("2100-01-01T00:00:00Z"))

@@ -50,3 +50,18 @@ def test_no_claim_is_left_behind(tmp_path: Path) -> None:
         raise RuntimeError("the training failed")
 
     assert list(tmp_path.glob(".claim-*")) == []
+
+
+def test_a_wanted_name_is_had_or_refused(tmp_path: Path) -> None:
+    """Who asks for a name gets that one, or an error if it is a version's or another training holds it."""
+    with reserved_version(tmp_path, "v20251206T120000Z") as name:
+        assert name == "v20251206T120000Z"
+        with (
+            pytest.raises(DefinitionError, match="v20251206T120000Z exists"),
+            reserved_version(tmp_path, "v20251206T120000Z"),
+        ):
+            pass
+        saved(tmp_path, version=name)
+
+    with pytest.raises(DefinitionError, match="exists"), reserved_version(tmp_path, name):
+        pass
