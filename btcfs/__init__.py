@@ -41,6 +41,7 @@ _HOME = {
     "prepare_features_for_store": "bitcoin",
     "validate_features": "bitcoin",
     "train": "certified",
+    "get_feature_window": "online.windows",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from btcfs.indicators import Output as Output
     from btcfs.indicators import indicator as indicator
     from btcfs.models import ModelKind as ModelKind
+    from btcfs.online.windows import get_feature_window as get_feature_window
     from btcfs.sources import CandleRequest as CandleRequest
     from btcfs.sources import Source as Source
     from btcfs.sources import SourceKind as SourceKind

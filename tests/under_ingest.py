@@ -58,8 +58,8 @@ class Commit:
 
 
 @contextmanager
-def serving(store: Path, models: Path) -> Iterator[int]:
-    """``btcfs serve`` over the store, on the port given."""
+def serving(store: Path, models: Path) -> Iterator[tuple[int, int]]:
+    """``btcfs serve`` over the store: its port and process id."""
     command = [
         sys.executable,
         "-c",
@@ -82,7 +82,7 @@ def serving(store: Path, models: Path) -> Iterator[int]:
             text += line
         port = int(json.loads(text)["url"].rpartition(":")[2])
         _until_ready(port, process)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(30)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import repeat
 from operator import attrgetter
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
 from btcfs.definitions import TIME_KEY
 from btcfs.instants import EPOCH, from_micros
 from btcfs.store import FeatureVector
-from btcfs_duckdb.payload import FLOAT, WHOLE, Floats, Integers, row_size, whole
+from btcfs_duckdb.payload import FLOAT, Floats, row_size, whole
 from btcfs_duckdb.plans import Plan, Table
-from btcfs_duckdb.segments import Segment
 
 # Fewer keys are not worth the arrays.
 MANY = 8
@@ -53,12 +52,11 @@ def _together(
     entity: str = keys[0][name]
     part = plan.parts[0]
     times = [(instant - EPOCH) // _MICROSECOND for instant in instants]
-    at = np.array(times)
     held = _in_table(part.table, connection, entity, times)
-    rows = _rows(part.table, entity, at, times, held, row_size(part.width))
-    if rows is None or not all(whole(row, time, event_time) for time, (event_time, row) in held.items()):
+    rows = _rows(part.table, entity, times, held)
+    if rows is None or len(rows) != len(times) * row_size(part.width):
         return None
-    numbers = rows[:, : 8 * part.width].copy().view(FLOAT)
+    numbers = np.frombuffer(rows, "u1").reshape(len(times), -1)[:, : 8 * part.width].copy().view(FLOAT)
     values: Floats = numbers if part.identity else numbers[:, part.sources]
     step = plan.step
     known = [from_micros(held[t][0]) for t in times] if step is None else [instant + step for instant in instants]
@@ -92,77 +90,20 @@ def _in_table(table: Table, connection: sqlite3.Connection, entity: str, times: 
     return {time: (event_time, payload) for time, event_time, payload in found.fetchall()}
 
 
-def _rows(table: Table, entity: str, at: Integers, times: list[int], held: _Held, size: int) -> Any:
-    """The bytes of each row as an array of shape (times, size), None if one is missing."""
-    if not held:
-        return _of_segments(table, entity, at, size)
-    missing = [time for time in times if time not in held]
-    if not missing:
-        content = b"".join([held[time][1] for time in times])
-        if len(content) != len(times) * size:
-            return None
-        return np.frombuffer(content, "u1").reshape(len(times), size)
-    others = _of_segments(table, entity, np.array(missing), size)
-    if others is None:
-        return None
-    of_table = [time in held for time in times]
-    content = b"".join([held[time][1] for time in times if time in held])
-    if len(content) != (len(times) - len(missing)) * size:
-        return None
-    rows = np.empty((len(times), size), dtype="u1")
-    rows[of_table] = np.frombuffer(content, "u1").reshape(-1, size)
-    rows[np.logical_not(of_table)] = others
-    return rows
-
-
-def _of_segments(table: Table, entity: str, times: Any, size: int) -> Any:
-    if entity not in table.segments:
-        return None
-    firsts, segments = table.segments[entity]
-    if len(segments) == 1:
-        return _of_segment(segments[0], times, table.step)
-    places = np.searchsorted(np.array(firsts), times, side="right") - 1
-    distinct = set(places.tolist())
-    if -1 in distinct:
-        return None
-    if len(distinct) == 1:
-        return _of_segment(segments[distinct.pop()], times, table.step)
-    rows = np.empty((len(times), size), dtype="u1")
-    for place in distinct:
-        chosen = places == place
-        found = _of_segment(segments[place], times[chosen], table.step)
-        if found is None:
-            return None
-        rows[chosen] = found
-    return rows
-
-
-def _of_segment(segment: Segment, times: Integers, step: int) -> Any:
-    """The rows of these times, None if one is missing."""
-    known, content = segment.arrays()
-    # Where no candle is missing a row's place follows from its time; where one is, it is looked for.
-    indices = (times - known[0]) // step
-    if not _at(known, indices, times):
-        indices = known.searchsorted(times)
-        if not _at(known, indices, times):
-            return None
-    rows = content[indices]
-    if not segment.checked[indices].all():
-        if not _whole(rows, times, step):
-            return None
-        segment.checked[indices] = True
-    return rows
-
-
-def _at(known: Integers, indices: Integers, times: Integers) -> bool:
-    """Whether these times are known at these places; one before the first is taken for a place from the end."""
-    try:
-        return known[indices].tobytes() == times.tobytes()
-    except IndexError:
-        return False
-
-
-def _whole(rows: Any, times: Integers, step: int) -> bool:
-    """Whether each row has the bytes that were packed for its times."""
-    seeds = ((times ^ (times + step)) & 0xFFFFFFFF).tolist()
-    return set(map(crc32, rows.view(f"V{rows.shape[1]}")[:, 0].tolist(), seeds)) == {WHOLE}
+def _rows(table: Table, entity: str, times: list[int], held: _Held) -> bytes | None:
+    """The bytes of the rows of these times one after another, None if one is missing or damaged."""
+    firsts, segments = table.segments.get(entity, ((), ()))
+    rows = []
+    for time in times:
+        if time in held:
+            event_time, row = held[time]
+            if not whole(row, time, event_time):
+                return None
+        else:
+            place = bisect_right(firsts, time) - 1
+            found = None if place < 0 else segments[place].at(time, table.step)
+            if found is None:
+                return None
+            row = found
+        rows.append(row)
+    return b"".join(rows)

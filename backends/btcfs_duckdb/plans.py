@@ -136,7 +136,9 @@ class Plan:
             raise no_such_key(self.leading, (symbol,), to_micros(instant))
         event_time = from_micros(row[1]) if self.step is None else instant + self.step
         key = {self.entity[0]: symbol, TIME_KEY: instant}
-        return FeatureVector(unpack(row[2], part.width)[part.sources], event_time, source, self.fingerprint, key)
+        numbers = unpack(row[2], part.width)
+        values = numbers.copy() if part.identity else numbers[part.sources]
+        return FeatureVector(values, event_time, source, self.fingerprint, key)
 
     def _joined(
         self, connection: sqlite3.Connection, entity: tuple[str, ...], leading: Any, at: int, known: int

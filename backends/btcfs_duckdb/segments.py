@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import numpy as np
-
 from btcfs import durable
 from btcfs.errors import StoreUnavailable
-from btcfs_duckdb.payload import Integers, pack, row_size
+from btcfs_duckdb.payload import Integers, pack, row_size, whole
 
 _MAGIC = b"btcfsseg"
 _HEADER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
@@ -24,9 +22,7 @@ _HEADER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
 class Segment:
     """An open segment: its times ascending, and a row of bytes for each.
 
-    It is mapped into memory, so that several processes share the pages that are in use. ``checked``
-    says of each row whether it was found whole since the file was opened: who reads many rows at
-    once checks each of them once, as a database does when a page comes into its memory.
+    It is mapped into memory, so that several processes share the pages that are in use.
     """
 
     def __init__(self, path: Path, rows: int, width: int) -> None:
@@ -44,15 +40,8 @@ class Segment:
         self._times: Any = times.cast("q")
         self._start = times_end
         self._size = row_size(width)
-        self.checked = np.zeros(rows, dtype=bool)
-        self._arrays: tuple[Integers, Any] | None = None
-
-    def arrays(self) -> tuple[Integers, Any]:
-        """The times, and a row of bytes for each, as arrays that share the file's memory."""
-        if self._arrays is None:
-            rows = np.frombuffer(self._bytes, "u1", offset=self._start).reshape(-1, self._size)
-            self._arrays = np.frombuffer(self._times, "<i8"), rows
-        return self._arrays
+        self._first = self._times[0]
+        self._checked = bytearray(rows)
 
     def newest(self, time: int) -> int:
         """The index of the last row whose time is not after this one, -1 if there is none."""
@@ -60,6 +49,24 @@ class Segment:
 
     def time(self, index: int) -> int:
         return int(self._times[index])
+
+    def at(self, time: int, step: int) -> bytes | None:
+        """The row of that time; None if there is none, or if it is damaged.
+
+        Each is checked once after the file was opened, as a database does when a page comes into its memory.
+        """
+        index = (time - self._first) // step  # its place where no candle is missing before it
+        if not 0 <= index < len(self._checked) or self._times[index] != time:
+            index = self.newest(time)
+            if index < 0 or self._times[index] != time:
+                return None
+        at = self._start + index * self._size
+        row = self._bytes[at : at + self._size]
+        if not self._checked[index]:
+            if not whole(row, time, time + step):
+                return None
+            self._checked[index] = 1
+        return row
 
     def row(self, index: int) -> bytes:
         at = self._start + index * self._size

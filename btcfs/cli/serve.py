@@ -14,6 +14,8 @@ from btcfs.cli.session import Session, pass_session
 from btcfs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     import uvicorn
 
     from btcfs.config import Config
@@ -27,6 +29,12 @@ TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--models", type=click.Path(path_type=Path), default=Path("models"), show_default=True, metavar="DIR")
 @click.option("--symbol", metavar="NAME", help="Market that a request without one means.")
+@click.option(
+    "--max-age",
+    type=click.FloatRange(0, min_open=True),
+    metavar="HOURS",
+    help="Refuse to predict from the newest candle when it closed longer ago; default: predict, and tell the age.",
+)
 @click.option("--no-log", is_flag=True, help="Do not log predictions to the store.")
 @click.option(
     "--admin-token-file",
@@ -46,6 +54,7 @@ def command(
     port: int,
     models: Path,
     symbol: str | None,
+    max_age: float | None,
     no_log: bool,
     admin_token_file: Path | None,
     shadow: str | None,
@@ -71,12 +80,13 @@ def command(
             candles=config.stated("candles"),
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
+            max_age_seconds=None if max_age is None else max_age * 3600,
         )
         settings = listening(app, host, port)
         server = server_of(settings)
-        socket = settings.bind_socket()
-        socket.listen(settings.backlog)  # from here on, when the address is shown, a request waits and is not refused
-        shown = f"http://{host}:{socket.getsockname()[1]}"
+        bound = _bound(settings)
+        bound.listen(settings.backlog)  # from here on, when the address is shown, a request waits and is not refused
+        shown = f"http://{host}:{bound.getsockname()[1]}"
         value = {"url": shown, "models": models, "backend": store.name}
 
         def text() -> None:
@@ -85,7 +95,17 @@ def command(
 
         console.show(value, as_json, text)
         with ended_by_signals(server):
-            undisturbed(lambda: server.run(sockets=[socket]))
+            undisturbed(lambda: server.run(sockets=[bound]))
+
+
+def _bound(settings: uvicorn.Config) -> socket:
+    """The socket to listen on. ConfigError if it cannot be had."""
+    try:
+        return settings.bind_socket()
+    except SystemExit as exc:  # uvicorn (0.54) writes why and wants to end the program
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port}; --port 0 takes a free port, --host another address"
+        ) from exc
 
 
 @contextmanager

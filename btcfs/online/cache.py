@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import lru_cache
 from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     Key = tuple[str, int | None]  # symbol and open time in microseconds; None means the newest
 
 CAPACITY = 10_000
+
+opening = lru_cache(maxsize=CAPACITY)(from_micros)  # of candles, which are asked for again and again
 
 
 class KnownVector(msgspec.Struct, frozen=True, eq=False):
@@ -106,7 +109,7 @@ class VectorCache:
         self.misses += 1
         key: dict[str, Any] = {"symbol": symbol}
         if time is not None:
-            key[TIME_KEY] = from_micros(time)
+            key[TIME_KEY] = opening(time)
         [vector] = self._store.get_online_features(self.view, [key])
         return known_vector(vector, self.view, time)
 

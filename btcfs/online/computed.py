@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from btcfs.pipeline.candles import CandleArrays
 from btcfs.pipeline.compute import compute_new
 from btcfs.pipeline.history import CandleHistory
 from btcfs.pipeline.plan import Plan, plan
+from btcfs.pipeline.rules import move_limit
 from btcfs.plugins import Plugins
 from btcfs.store import FeatureStore
 
@@ -46,10 +48,10 @@ class Candle:
 
 @attrs.frozen(eq=False)
 class Computed:
-    """Feature values by name, and why they may rest on candles that are not the newest (None if they do not)."""
+    """Feature values by name, and what speaks against them: a history that is not the newest, prices in another unit."""
 
     values: dict[str, float]
-    stale: str | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @attrs.frozen(eq=False)
@@ -92,7 +94,7 @@ class CandleFeatures:
             )
         block = compute_new(self.plan, before, candle.arrays(step))
         values = {name: float(column[0]) for name, column in zip(block.names, block.columns, strict=True)}
-        return Computed(values, stale)
+        return Computed(values, tuple(doubt for doubt in (stale, _far_off(candle, before)) if doubt is not None))
 
     def warm(self, symbol: str) -> None:
         """Read the history that the candle after the newest stored one needs, if any is stored."""
@@ -121,6 +123,15 @@ class CandleFeatures:
             while len(self._held) > KEPT:
                 del self._held[next(iter(self._held))]
             return candles, None
+
+
+def _far_off(candle: Candle, before: CandleArrays) -> str | None:
+    """That the candle's prices cannot follow those before it, as the rule ``move`` of ingestion says of stored ones."""
+    close = float(before.close[-1])
+    furthest = max(abs(math.log(candle.high / close)), abs(math.log(candle.low / close)))
+    if furthest <= move_limit(before.step):
+        return None
+    return f"its prices are far from {close:g}, the close before it: they may be in another unit"
 
 
 def plan_of(group: FeatureGroup, plugins: Plugins) -> Plan:

@@ -120,8 +120,7 @@ class OnlineFeatures:
         done = self._computed.compute(symbol, candle)
         values = np.array([done.values[name] for name in self.view.features])
         self._refuse_missing(symbol, candle.timestamp, np.isnan(values))
-        if done.stale is not None:
-            reason = f"{reason}; {done.stale}"
+        reason = "; ".join((reason, *done.doubts))
         return Features(values, symbol, candle.timestamp, candle.timestamp + self.step, "local", reason)
 
     def warm(self, symbol: str) -> None:

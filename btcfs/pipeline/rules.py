@@ -112,10 +112,14 @@ def _repeated(batch: Batch) -> Mask:
     return same
 
 
+def move_limit(step: int) -> float:
+    """The natural logarithm of the greatest plausible move of a price within one candle of so many microseconds."""
+    return next(limit for longer, limit in _MOVE_LIMITS if step >= longer)
+
+
 def _implausible_move(batch: Batch) -> Mask:
     """Moves beyond the limit of the interval, which grows with the root of the time since the row before."""
-    limit = next(limit for step, limit in _MOVE_LIMITS if batch.step >= step)
-    limits = limit * np.sqrt(np.maximum(batch.elapsed() / batch.step, 1.0))
+    limits = move_limit(batch.step) * np.sqrt(np.maximum(batch.elapsed() / batch.step, 1.0))
     before = batch.before("close")
     before = np.where(np.isnan(before), batch["open"], before)
     furthest = np.maximum(np.abs(np.log(batch["high"] / before)), np.abs(np.log(batch["low"] / before)))

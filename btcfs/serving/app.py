@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def _answers(service: Service) -> Callable[[Request, Exception], Any]:
         if isinstance(error, (ClientGone, ClientDisconnect)):
             return Response(status_code=400)  # nobody reads it
         if isinstance(error, HTTPException):
-            problem = status_problem(error.status_code, error.detail)
+            problem = status_problem(error.status_code, _words(request, error))
         else:
             problem = problem_of(error)
         service.counters.responses[request.scope.get("btcfs.route", "other"), problem.status] += 1
@@ -131,6 +132,14 @@ def _answers(service: Service) -> Callable[[Request, Exception], Any]:
         return response
 
     return respond
+
+
+def _words(request: Request, error: HTTPException) -> str:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"nothing is at {request.url.path[:80]!r}; GET / of this app lists what there is"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.method} is not answered here; {(error.headers or {}).get('Allow', 'another method')} is"
+    return error.detail
 
 
 def _opener(store: FeatureStore | None) -> Callable[[], tuple[FeatureStore, bool]]:

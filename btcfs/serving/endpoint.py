@@ -10,7 +10,7 @@ from btcfs.errors import BtcfsError
 from btcfs.serving.bodies import decode_request, encode
 from btcfs.serving.draining import drain
 from btcfs.serving.exchange import ClientGone, read_body, send_answer
-from btcfs.serving.predictor import Question, answer, asked, computation, stored
+from btcfs.serving.predictor import Question, answer, asked, check_age, computation, stored
 from btcfs.serving.problems import TooLarge, encoded, headers_of, problem_of
 from btcfs.serving.service import Service
 
@@ -65,13 +65,17 @@ class PredictEndpoint:
 
 
 async def found(service: Service, question: Question, model: ActiveModel) -> Features:
-    """The question's features; what may take long is done in a thread."""
+    """The question's features; what may take long is done in a thread. Stale if they are older than is allowed."""
     try:
         if model.features.cache.caching:
-            return stored(question, model)
-        return await service.in_thread(stored, question, model)
+            features = stored(question, model)
+        else:
+            features = await service.in_thread(stored, question, model)
     except BtcfsError as exc:
-        return await service.in_thread(computation(question, model, exc))
+        features = await service.in_thread(computation(question, model, exc))
+    if service.options.max_age_seconds is not None:
+        check_age(question, features, service.options.max_age_seconds)
+    return features
 
 
 class Shortcut:

@@ -12,6 +12,7 @@ import msgspec
 
 from btcfs.errors import NotFound, SchemaError, StoreBusy, StoreUnavailable
 from btcfs.instants import from_micros
+from btcfs.online.cache import opening
 from btcfs.online.computed import Candle
 from btcfs.online.features import NOT_STORED, Features
 from btcfs.serving.active import ActiveModel
@@ -24,6 +25,7 @@ from btcfs.serving.bodies import (
     checked_instant,
 )
 from btcfs.serving.prediction_rows import Logged
+from btcfs.serving.problems import Stale
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -74,6 +76,17 @@ def computation(question: Question, model: ActiveModel, error: Exception) -> Cal
     return lambda: model.features.computed(question.symbol, candle, reason)
 
 
+def check_age(question: Question, features: Features, most: float) -> None:
+    """Stale if the newest candle is asked for, and it became known more than so many seconds ago."""
+    age = (question.at - features.event_time) / 1_000_000
+    if question.instant is None and age > most:
+        raise Stale(
+            f"the newest {question.symbol} features became known {from_micros(features.event_time).isoformat()}, "
+            f"{age / 3600:.1f} h ago, and more than {most / 3600:g} h is too old for a prediction; "
+            f"btcfs ingest --mode daily brings them up to date"
+        )
+
+
 def answer(
     question: Question, model: ActiveModel, features: Features, began: float, identifier: str
 ) -> tuple[PredictionResponse, Logged]:
@@ -94,8 +107,8 @@ def answer(
     response = PredictionResponse(
         prediction_id=identifier,
         symbol=question.symbol,
-        timestamp=from_micros(features.timestamp),
-        as_of=from_micros(known),
+        timestamp=opening(features.timestamp),
+        as_of=from_micros(known) if known == question.at else opening(known),
         horizon=bundle.label.horizon,
         interval=model.interval,
         classification=Classification(1 if up > 0.5 else 0, "UP" if up > 0.5 else "DOWN", up),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 
 import msgspec
@@ -25,6 +26,9 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 
 _log = logging.getLogger(__name__)
+
+# Where things lie on the server is nobody's business: of an absolute path the last part is shown.
+_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"]+[/\\])+([^/\\\s:'\"]+)")
 
 _STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
     (InsufficientHistory, 422, "insufficient-history"),
@@ -56,6 +60,10 @@ class Late(StoreUnavailable):
     """The store did not answer before the deadline."""
 
 
+class Stale(StoreUnavailable):
+    """The newest features are too old to predict from."""
+
+
 def problem_of(error: Exception) -> Problem:
     """The problem document of any error; one that btcfs does not raise on purpose is logged and tells nothing."""
     if isinstance(error, TooLarge):
@@ -66,6 +74,8 @@ def problem_of(error: Exception) -> Problem:
         return _problem(401, "unauthorized", str(error))
     if isinstance(error, Late):
         return _problem(504, "late", str(error))
+    if isinstance(error, Stale):
+        return _problem(503, "stale", str(error))
     if isinstance(error, msgspec.ValidationError):
         return _problem(422, "invalid", str(error))
     if isinstance(error, (msgspec.DecodeError, RecursionError)):
@@ -73,7 +83,8 @@ def problem_of(error: Exception) -> Problem:
     for kind, status, name in _STATUS:
         if isinstance(error, kind):
             needed, have = getattr(error, "needed", None), getattr(error, "have", None)
-            return Problem(f"urn:btcfs:{name}", HTTPStatus(status).phrase, status, str(error), needed, have)
+            detail = _PATH.sub(r"…/\1", str(error))
+            return Problem(f"urn:btcfs:{name}", HTTPStatus(status).phrase, status, detail, needed, have)
     _log.error("a request failed", exc_info=error)
     return _problem(500, "internal", "the server failed; its log says why")
 

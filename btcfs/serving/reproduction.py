@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -10,22 +12,26 @@ import numpy as np
 import pandas as pd
 
 from btcfs import catalogue
-from btcfs.definitions import FeatureView
+from btcfs.definitions import FeatureGroup, FeatureView
 from btcfs.errors import BtcfsError, NotFound
 from btcfs.frames import to_records
 from btcfs.instants import from_micros
 from btcfs.online.computed import plan_of
 from btcfs.pipeline.compute import compute_new
 from btcfs.pipeline.history import CandleHistory
+from btcfs.pipeline.plan import Plan
 from btcfs.pipeline.standard import candle_group
 from btcfs.plugins import Plugins
 from btcfs.serving.prediction_rows import PREDICTIONS, logged_candle, vector_of
-from btcfs.store import Capability, FeatureStore
+from btcfs.store import Capability, Commit, FeatureStore
 
 if TYPE_CHECKING:
     from btcfs.serving.active import ServableBundle
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+COMMIT_TAKES = timedelta(minutes=1)  # at most, from when a commit has its time until its rows can be read
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @attrs.frozen
@@ -69,8 +75,9 @@ def replay(
     """Make a logged prediction again. ``load`` gives the bundle of a version, ``candles`` names the candles' group.
 
     The vector is found as the request found it: from the store as it was known then, or computed
-    from the candles as they were known then and the one posted. NotFound if no such prediction is
-    logged, or its model is gone.
+    from the candles as they were known then and the one posted. A prediction made while a commit was
+    under way rests on the store before or after it, and ``vector_note`` says which. NotFound if no
+    such prediction is logged, or its model is gone.
     """
     row = _logged(store, prediction_id)
     bundle = load(row["model_version"])
@@ -109,21 +116,58 @@ def _compared(
     store: FeatureStore, row: dict[str, Any], vector: Floats, plugins: Plugins, candles: str | None
 ) -> tuple[bool | None, str]:
     try:
-        again = _found_again(store, row, plugins, candles)
+        view = _view(store, row["view_fingerprint"])
+        resolved = catalogue.resolve(store.definitions(), view)
+        if row["feature_source"] == "local":
+            plan = plan_of(resolved.leading, plugins)
+            raw = candle_group(plan.interval, candles)
+            read = [raw]
+            found = partial(_computed_again, store, row, view, plan, raw)
+        else:
+            read = [group for group, _, _ in resolved.parts]
+            found = partial(_stored_again, store, row, view, resolved.leading)
+        return _found_again(store, from_micros(row["event_time"]), read, vector, found)
     except BtcfsError as exc:
         return None, f"the vector could not be found anew: {exc}"
+
+
+def _found_again(
+    store: FeatureStore,
+    made_at: datetime,
+    read: list[FeatureGroup],
+    vector: Floats,
+    found: Callable[[datetime | None], Floats],
+) -> tuple[bool, str]:
+    """Whether the vector is ``found`` in the store as it was at the prediction, and in which words to say it."""
+    if Capability.TIME_TRAVEL not in store.capabilities:
+        again = found(None)
+    else:
+        again = found(made_at)
+        if _bits(again) != _bits(vector):
+            for commit, before in _under_way(store, made_at, read):
+                at = commit.committed_at - _MICROSECOND if before else commit.committed_at
+                if _bits(found(at)) == _bits(vector):
+                    side = "before" if before else "after"
+                    return True, f"found anew, equal bit for bit, {side} commit {commit.id}, which was under way"
     if _bits(again) == _bits(vector):
         return True, "found anew, equal bit for bit"
     different = int((again.view("int64") != vector.view("int64")).sum())
     return False, f"{different} of {len(vector)} values differ from those found anew"
 
 
-def _found_again(store: FeatureStore, row: dict[str, Any], plugins: Plugins, candles: str | None) -> Floats:
-    view = _view(store, row["view_fingerprint"])
-    as_of = from_micros(row["event_time"]) if Capability.TIME_TRAVEL in store.capabilities else None
-    leading = catalogue.resolve(store.definitions(), view).leading
-    if row["feature_source"] == "local":
-        return _computed_again(store, row, view, plugins, candles)
+def _under_way(store: FeatureStore, made_at: datetime, read: list[FeatureGroup]) -> list[tuple[Commit, bool]]:
+    """The commits that a prediction may have seen the other side of, the nearest first, and whether that is the one before.
+
+    A commit has its time before anybody can read its rows, and a prediction has its own before it reads.
+    """
+    commits = {commit.committed_at: commit for group in read for commit in store.commits(group)}
+    near = sorted((abs(at - made_at), at) for at in commits if abs(at - made_at) <= COMMIT_TAKES)
+    return [(commits[at], at <= made_at) for _, at in near]
+
+
+def _stored_again(
+    store: FeatureStore, row: dict[str, Any], view: FeatureView, leading: FeatureGroup, as_of: datetime | None
+) -> Floats:
     assert leading.step is not None
     spine = pd.DataFrame(
         {
@@ -136,14 +180,10 @@ def _found_again(store: FeatureStore, row: dict[str, Any], plugins: Plugins, can
 
 
 def _computed_again(
-    store: FeatureStore, row: dict[str, Any], view: FeatureView, plugins: Plugins, candles: str | None
+    store: FeatureStore, row: dict[str, Any], view: FeatureView, plan: Plan, raw: FeatureGroup, as_of: datetime | None
 ) -> Floats:
-    leading = catalogue.resolve(store.definitions(), view).leading
-    plan = plan_of(leading, plugins)
     candle = logged_candle(row["candle"])
     assert candle is not None
-    as_of = from_micros(row["event_time"]) if Capability.TIME_TRAVEL in store.capabilities else None
-    raw = candle_group(plan.interval, candles)
     time = from_micros(candle.timestamp)
     before = CandleHistory(store, raw, row["symbol"]).between(plan.first_needed(time), time, as_of=as_of)
     block = compute_new(plan, before, candle.arrays(plan.step))

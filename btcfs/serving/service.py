@@ -43,6 +43,7 @@ class Options:
     most_bytes: int = 65_536
     body_seconds: float = 5.0
     deadline_seconds: float = 10.0
+    max_age_seconds: float | None = None  # of the newest candle's features; None answers from any and tells their age
     threads: int = 4
     log_predictions: bool = True
     watch_seconds: float = 1.0

@@ -27,7 +27,7 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
             expected = outputs(bundle, store, commits)
             [before] = store.get_online_features(inference_view(store), [{"symbol": "BTC-USD"}])
             features = dict(zip(bundle.features, before.values.tolist(), strict=True))
-        with serving(folder / "store", folder / "models") as port:
+        with serving(folder / "store", folder / "models") as (port, _):
             requests = {"/predict": {}, "/v1/features": None}
             answers, made = asked_while_committing(
                 folder / "store", port, requests, clients=CLIENTS, commits=commits, every=1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from btcfs_duckdb import connect
 from btcfs_duckdb.schema import to_arrow
 
 TURN = 10
+ONE_ROW = "SELECT ts, payload FROM one WHERE entity=? AND ts=?"
 VIEW = FeatureView("model", 1, [GROUP.ref], GROUP.feature_names)
 
 
@@ -32,12 +34,14 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
         bare.register("given", to_arrow(GROUP, frame))
         bare.execute("CREATE TABLE bare AS SELECT * FROM given")
         bare.execute('ALTER TABLE bare ADD PRIMARY KEY (symbol, "timestamp")')
-        times = frame["timestamp"].sample(2_000, random_state=1).dt.to_pydatetime().tolist()
+        times = [time.to_pydatetime() for time in frame["timestamp"].sample(2_000, random_state=1)]
         keys = [{"symbol": "BTC-USD", "timestamp": time} for time in times]
         query = 'SELECT * FROM bare WHERE symbol = ? AND "timestamp" = ?'
+        yardstick = one_row_table(Path(folder) / "yardstick.sqlite")
         acts: dict[str, Callable[[int], object]] = {
             "by key": lambda n: store.get_online_features(VIEW, [keys[n]]),
             "newest": lambda n: store.get_online_features(VIEW, [{"symbol": "BTC-USD"}]),
+            "bare SQLite": lambda n: yardstick.execute(ONE_ROW, ("BTC-USD", n)).fetchone(),
             "100 by key": lambda n: store.get_online_features(VIEW, keys[n : n + 100]),
         }
         every = interleaved(acts, 1_500)
@@ -45,6 +49,7 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
         asked = {"DuckDB": lambda n: bare.sql(query, params=["BTC-USD", times[n]]).to_arrow_table()}
         every.update(interleaved(asked, 100))
         bare.close()
+        yardstick.close()
     taken = {name: median(values) for name, values in every.items()}
     print(", ".join(f"{name} {value:.1f} µs" for name, value in taken.items()))
     late = sorted(every["by key"])[-len(every["by key"]) // 100]
@@ -52,9 +57,23 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
         ("vector by key, p50 in µs", taken["by key"], "<= 25"),
         ("vector by key, p99 in µs", late, "<= 1000"),
         ("newest vector, p50 in µs", taken["newest"], "<= 25"),
+        ("vector by key / one row of bytes from bare SQLite", taken["by key"] / taken["bare SQLite"], "told"),
         ("DuckDB point query / vector by key", taken["DuckDB"] / taken["by key"], ">= 50"),
         ("100 vectors / one", taken["100 by key"] / taken["by key"], "<= 10"),
     ]
+
+
+def one_row_table(path: Path) -> sqlite3.Connection:
+    """Rows of as many bytes as a vector has, in SQLite and nothing around it: how fast this machine is just now."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(
+        "CREATE TABLE one (entity TEXT, ts INTEGER, payload BLOB, PRIMARY KEY (entity, ts)) WITHOUT ROWID"
+    )
+    rows = (("BTC-USD", n, bytes(8 * len(GROUP.feature_names))) for n in range(2_000))
+    with connection:
+        connection.executemany("INSERT INTO one VALUES (?, ?, ?)", rows)
+    return connection
 
 
 def interleaved(acts: dict[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:

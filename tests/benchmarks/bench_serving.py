@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -30,6 +30,7 @@ from btcfs.training.bundle import save_bundle
 from btcfs.training.registry import Registry
 from conftest import FrameSource
 from served import filled, inference_view, market
+from under_ingest import serving
 
 KINDS = ("bare", "uncached", "cached", "uncached unlogged", "cached unlogged")
 LUA = """
@@ -56,8 +57,10 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
         bodies = prepared(folder)
         script = folder / "load.lua"
         script.write_text(LUA.format(bodies=", ".join(f"[=[{body}]=]" for body in bodies)))
+        with serving(folder / "store", folder / "models") as (port, pid):
+            answered(port, bodies[0])
+            memory = resident(pid)
         with servers(folder, bodies[0]) as ports:
-            memory = {kind: resident(process) for kind, (_, process) in ports.items()}
             taken: dict[tuple[str, int], list[tuple[float, ...]]] = {}
             for _ in range(rounds):
                 for clients in (1, 8):
@@ -72,7 +75,7 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
     return table(taken, memory)
 
 
-def table(taken: dict[tuple[str, int], list[tuple[float, ...]]], memory: dict[str, float]) -> Any:
+def table(taken: dict[tuple[str, int], list[tuple[float, ...]]], memory: float) -> Any:
     figures = {key: [median(values) for values in zip(*rows, strict=True)] for key, rows in taken.items()}
     for (kind, clients), (rate, p50, p99, spent) in sorted(figures.items()):
         print(
@@ -100,7 +103,7 @@ def table(taken: dict[tuple[str, int], list[tuple[float, ...]]], memory: dict[st
         ("processor time of the bare route / cached, 8 clients", spared("cached"), "as the second"),
         ("p99, vector looked up / bare route, 1 client", figures["uncached", 1][2] / figures["bare", 1][2], "<= 3"),
         ("p99, vector cached / bare route, 1 client", figures["cached", 1][2] / figures["bare", 1][2], "<= 3"),
-        ("resident memory of the predictor at rest in MB", memory["cached"], "<= 250"),
+        ("resident memory of btcfs serve at rest in MB", memory, "<= 250"),
     ]
 
 
@@ -147,7 +150,7 @@ def servers(folder: Path, body: str) -> Iterator[dict[str, tuple[int, subprocess
                 [sys.executable, script, kind, str(folder if kind == "bare" else own), str(port)]
             )
             running[kind] = (port, process)
-            answer = answered(port, body, process)
+            answer = answered(port, body, process.poll)
             (folder / "answer.json").write_bytes(answer)
         yield running
     finally:
@@ -157,11 +160,11 @@ def servers(folder: Path, body: str) -> Iterator[dict[str, tuple[int, subprocess
             process.wait(20)
 
 
-def answered(port: int, body: str, process: subprocess.Popen[bytes]) -> bytes:
-    """The first answer of a server that is starting."""
+def answered(port: int, body: str, ended: Callable[[], int | None] = lambda: None) -> bytes:
+    """The first answer of a server that is starting; ``ended`` says when it is not."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", body.encode(), method="POST")
     for _ in range(300):
-        if process.poll() is not None:
+        if ended() is not None:
             raise SystemExit("a server ended before it answered")
         try:
             with urllib.request.urlopen(request) as response:
@@ -204,8 +207,8 @@ def processor_micros(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") * 1e6
 
 
-def resident(process: subprocess.Popen[bytes]) -> float:
-    status = Path(f"/proc/{process.pid}/status")
+def resident(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return float("nan")
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))

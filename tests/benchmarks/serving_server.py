@@ -16,6 +16,7 @@ from starlette.routing import Route
 from btcfs.cli.serve import undisturbed
 from btcfs.connection import connect
 from btcfs.serving import create_app
+from btcfs.serving.listening import listening
 
 
 def bare(answer: bytes) -> Starlette:
@@ -38,7 +39,9 @@ def main() -> None:
         app = create_app(
             store=store, models=Path(folder) / "models", most_vectors=most, log_predictions="unlogged" not in kind
         )
-    undisturbed(lambda: uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
+    plain = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    settings = plain if kind == "bare" else listening(app, "127.0.0.1", port)
+    undisturbed(uvicorn.Server(settings).run)
 
 
 if __name__ == "__main__":

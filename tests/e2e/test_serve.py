@@ -175,6 +175,23 @@ def test_a_token_from_a_file_opens_the_administrators_routes(project: Path, tmp_
     assert "holds no token" in btcfs(project, "serve", "--port", "0", "--admin-token-file", str(empty), code=2)
 
 
+def test_a_port_that_is_taken_is_said(project: Path) -> None:
+    """A server that cannot listen ends at once, and says which option helps."""
+    with served(project, "--no-log") as (url, _):
+        said = btcfs(project, "serve", "--port", url.rpartition(":")[2], code=2)
+
+    assert "--port 0 takes a free port" in said
+
+
+def test_a_greatest_age_is_kept(project: Path) -> None:
+    """With --max-age a candle that closed long ago is no prediction, unless its time is asked for."""
+    with served(project, "--no-log", "--max-age", "1") as (url, _):
+        status, problem = ask(f"{url}/predict", {})
+        asked, _ = ask(f"{url}/predict", {"timestamp": "2025-12-05T12:00:00Z"})
+
+    assert (status, problem["type"], asked) == (503, "urn:btcfs:stale", 200)
+
+
 def test_what_another_process_activates_is_served_soon(project: Path) -> None:
     """A version activated by the command while the server runs answers within a few seconds, no request refused."""
     second = btcfs(project, "train", "--folds", "1", "--seed", "1")["version"]

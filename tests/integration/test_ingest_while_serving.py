@@ -30,7 +30,7 @@ def test_a_commit_is_seen_whole_and_at_once_under_load(tmp_path: Path, frame_sou
         [before] = store.get_online_features(inference_view(store), [{"symbol": "BTC-USD"}])
         features = dict(zip(bundle.features, before.values.tolist(), strict=True))
 
-    with serving(tmp_path / "store", tmp_path / "models") as port:
+    with serving(tmp_path / "store", tmp_path / "models") as (port, _):
         requests = {"/predict": {}, "/v1/predict": {}, "/v1/features": None}
         answers, commits = asked_while_committing(
             tmp_path / "store", port, requests, clients=64, commits=COMMITS, every=1.0

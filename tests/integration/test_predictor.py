@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from btcfs.frames import from_micros_array
 from btcfs.instants import now, to_micros
 from btcfs.pipeline.history import candle_frame
 from btcfs.serving import PREDICTIONS, replay
+from btcfs.serving.prediction_rows import vector_of, vector_text
+from btcfs.store import Commit
 from served import DAY, NEWEST, candle_json, floats, inference_view
 
 pytest.importorskip("starlette", reason="starlette is in the extra 'serve'")
@@ -158,6 +161,51 @@ def test_every_prediction_is_logged_and_can_be_replayed(world: World) -> None:
     assert set(logged["prediction_id"]) == set(ids)
     assert [r.output_equal for r in again] == [True] * 3
     assert [(r.vector_equal, r.vector_note) for r in again] == [(True, "found anew, equal bit for bit")] * 3
+
+
+def test_a_candle_in_another_unit_is_told(world: World) -> None:
+    """A posted candle whose prices cannot follow those stored is predicted from, and the answer says what is odd."""
+    candle = candle_json(world.candles, -2)
+    cents = {**candle, **{name: candle[name] * 100 for name in ("open", "high", "low", "close")}}
+
+    usual, odd = (predict(world, **body).json()["fallback_reason"] for body in (candle, cents))
+
+    assert "another unit" not in usual
+    assert "another unit" in odd
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["before it is seen", "before it has its time"])
+def test_a_prediction_made_during_a_commit_can_be_replayed(world: World, seen: bool) -> None:
+    """A commit has its time a little before its rows can be read; a prediction in between is the same one anew."""
+    group = world.ingest.feature_group
+    rows = world.store.read(group).assign(rsi_14=50.0)
+    during = Commit("during", now() + timedelta(seconds=20 * seen))
+    if seen:
+        world.store.write(group, rows, commit=during)
+    one = predict(world).json()["prediction_id"]
+    if not seen:
+        world.store.write(group, rows, commit=during)
+    world.app.state.service.log.flush()
+
+    again = replay(world.store, lambda _: world.models.bundle, one, world.ingest.plugins)
+
+    assert (again.equal, again.vector_equal) == (True, True)
+    assert "commit during, which was under way" in again.vector_note
+
+
+def test_a_vector_that_never_was_is_not_replayed(world: World) -> None:
+    """A log that says another vector than the store ever had is found out, whatever was committed about that time."""
+    one = predict(world).json()["prediction_id"]
+    world.app.state.service.log.flush()
+    world.store.write(world.ingest.feature_group, world.store.read(world.ingest.feature_group).assign(rsi_14=50.0))
+    logged = world.store.read(PREDICTIONS)
+    vector = vector_of(logged["vector"].iloc[0])
+    world.store.write(PREDICTIONS, logged.assign(vector=vector_text(np.nextafter(vector, np.inf))))
+
+    again = replay(world.store, lambda _: world.models.bundle, one, world.ingest.plugins)
+
+    assert not again.equal
+    assert again.vector_note.startswith("47 of 47 values differ")
 
 
 def test_a_clock_ahead_of_the_store_shows_in_freshness(world: World) -> None:

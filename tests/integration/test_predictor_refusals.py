@@ -12,7 +12,9 @@ pytest.importorskip("starlette", reason="starlette is in the extra 'serve'")
 
 from starlette.testclient import TestClient
 
+from btcfs.errors import StoreUnavailable
 from btcfs.serving import create_app
+from btcfs.serving.problems import problem_of
 from predicting import TOKEN, World, predict
 
 pytest_plugins = ["predicting"]
@@ -87,12 +89,50 @@ def test_an_oversized_body_is_refused(world: World) -> None:
 
 
 def test_unknown_paths_and_methods_are_problems(world: World) -> None:
-    """404 and 405 are problem documents too, and 405 says what is allowed."""
+    """404 and 405 are problem documents too, which name what was asked and what to ask instead."""
     missing, wrong = world.client.get("/nothing"), world.client.get("/predict")
 
     assert (missing.status_code, missing.json()["status"]) == (404, 404)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert wrong.headers["content-type"] == "application/problem+json"
+    assert missing.json()["detail"] == "nothing is at '/nothing'; GET / of this app lists what there is"
+    assert wrong.json()["detail"] == "GET is not answered here; POST is"
+
+
+def test_features_that_are_too_old_are_not_predicted_from(world: World) -> None:
+    """With a greatest age the newest candle is refused beyond it; one that is asked for by its time or posted is not."""
+    body, known = candle_json(world.candles, -4), {"timestamp": "2024-05-20T12:00:00Z"}
+    requests: list[dict[str, Any]] = [{}, known, body]
+    with TestClient(create_app(store=world.store, models=world.models, max_age_seconds=3600)) as strict:
+        newest, *others = (strict.post("/predict", json=request) for request in requests)
+        many = strict.post("/v1/predict/batch", json={"requests": requests}).json()["predictions"]
+    with TestClient(create_app(store=world.store, models=world.models, max_age_seconds=1e10)) as lenient:
+        assert lenient.post("/predict", json={}).status_code == 200
+
+    assert (newest.status_code, newest.json()["type"]) == (503, "urn:btcfs:stale")
+    assert "btcfs ingest --mode daily" in newest.json()["detail"]
+    assert [answer.status_code for answer in others] == [200, 200]
+    assert [answer.get("type") for answer in many] == ["urn:btcfs:stale", None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cannot open /srv/ours/x.sqlite: gone", "cannot open …/x.sqlite: gone"),
+        (r"cannot open C:\Users\me\online-1.sqlite: gone", "cannot open …/online-1.sqlite: gone"),
+        (
+            "no model version 'v1' in /home/me/models; there are: none",
+            "no model version 'v1' in …/models; there are: none",
+        ),
+        (
+            "no row for {symbol=BTC/USD}, see https://example.org/a/b",
+            "no row for {symbol=BTC/USD}, see https://example.org/a/b",
+        ),
+    ],
+)
+def test_a_problem_does_not_tell_where_things_lie(text: str, shown: str) -> None:
+    """Of a path on the server a client sees the last part."""
+    assert problem_of(StoreUnavailable(text)).detail == shown
 
 
 def test_an_unknown_market_is_not_found(world: World) -> None:
