@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -69,12 +69,7 @@ def connect(backend: str | None = None, *, config: Config | None = None, **optio
 def _opener(name: str, config: Config, options: Mapping[str, Any]) -> Callable[[], FeatureStore]:
     """A function that opens the backend's store; what is wrong with its options is raised now."""
     function = _function(name)
-    configured = {
-        option: _converted(name, option, value, function)
-        for option, value in config.backends.get(name, {}).items()
-        if option not in options
-    }
-    merged = {**configured, **options}
+    merged = {**configured_options(name, config, without=options), **options}
     parameters = _options(function)
     if parameters is not None:
         _refuse_unknown(name, merged, parameters)
@@ -82,6 +77,15 @@ def _opener(name: str, config: Config, options: Mapping[str, Any]) -> Callable[[
             merged.setdefault("defaults", {"symbol": config.symbol})
     called = {o: value() if is_secret(o) and callable(value) else value for o, value in merged.items()}
     return partial(function, **called)
+
+
+def configured_options(name: str, config: Config, without: Collection[str] = ()) -> dict[str, Any]:
+    """The configured options of a backend, in the types of its connect's parameters. ConfigError for one that is of another."""
+    function = _function(name)
+    values = config.backends.get(name, {})
+    return {
+        option: _converted(name, option, value, function) for option, value in values.items() if option not in without
+    }
 
 
 def _with_mirror(name: str, opener: Callable[[], FeatureStore], config: Config) -> FeatureStore:

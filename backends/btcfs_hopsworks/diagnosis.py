@@ -68,7 +68,7 @@ def _address(options: Mapping[str, Any]) -> Address:
     return resolve(
         os.environ,
         **{name: options.get(name) for name in names},
-        port=None if options.get("port") is None else int(options["port"]),
+        port=options.get("port"),
         api_key=secret() if callable(secret) else secret,
         timeout=float(options.get("timeout", 30.0)),
         write_timeout=float(options.get("write_timeout", 600.0)),
@@ -111,9 +111,13 @@ def _project(address: Address) -> Diagnosis:
 
     try:
         names = visible_projects(address)
-    except BtcfsError as exc:
+    except AuthError as exc:
         remedy = f"make a key under Account Settings, API, with the scopes {', '.join(SCOPES)}"
         return Diagnosis("hopsworks_key", False, str(exc), remedy)
+    except BtcfsError as exc:
+        return Diagnosis(
+            "hopsworks_rest", False, str(exc), "look at the cluster's health, the proxy and the certificate"
+        )
     if address.project not in names:
         text = f"the key is good, and sees {', '.join(names) or 'no project'}, but not {address.project}"
         return Diagnosis("hopsworks_project", False, text, "set project in [backends.hopsworks], or HOPSWORKS_PROJECT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 
 from btcfs import frames
 from btcfs.definitions import TIME_KEY, FeatureGroup
+from btcfs.instants import from_micros
+from btcfs.store import Commit
 from btcfs_hopsworks import columns
 from btcfs_hopsworks.columns import COMMIT, ENTITY, EVENT, TIME, WRITE
 from btcfs_hopsworks.gateway import groups
@@ -89,8 +92,8 @@ class Logs:
         found = groups.rows(self._session, self.handle(group, head), [WRITE], [Condition(WRITE, ">", after)])
         return np.zeros(0, dtype="int64") if found is None else integers(found, WRITE)
 
-    def commits(self, group: FeatureGroup, head: Head) -> list[tuple[int, str]]:
-        """Instant and identity of each commit, oldest first."""
+    def commits(self, group: FeatureGroup, head: Head) -> list[Commit]:
+        """Each commit with the number of its rows, oldest first."""
         if head.rows == 0:
             return []
         names = [WRITE, COMMIT, columns.COMMIT_ID]
@@ -99,7 +102,7 @@ class Logs:
             return []
         counting = found.filter(_visible(integers(found, WRITE), head))
         pairs = zip(integers(counting, COMMIT).tolist(), counting.column(columns.COMMIT_ID).to_pylist(), strict=True)
-        return sorted(set(pairs))
+        return [Commit(name, from_micros(at), rows) for (at, name), rows in sorted(Counter(pairs).items())]
 
 
 def integers(table: Any, name: str) -> Integers:

@@ -16,7 +16,8 @@ from btcfs.errors import StoreUnavailable
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
 from btcfs_hopsworks import applying, columns, ledger, others, serving, staging
 from btcfs_hopsworks.address import Address
-from btcfs_hopsworks.gateway import observing
+from btcfs_hopsworks.gateway import monitoring, observing
+from btcfs_hopsworks.gateway.monitoring import Monitoring
 from btcfs_hopsworks.gateway.session import acquire, release
 from btcfs_hopsworks.history import Asked
 from btcfs_hopsworks.ledger import Snapshot
@@ -96,7 +97,7 @@ class HopsworksStore:
 
     def commits(self, group: FeatureGroup) -> Sequence[Commit]:
         head = self._opened_for(group, None).head(group)
-        return [Commit(name, instants.from_micros(at)) for at, name in self._opened().logs.commits(group, head)]
+        return self._opened().logs.commits(group, head)
 
     def changes(
         self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
@@ -189,21 +190,24 @@ class HopsworksStore:
 
         The feature's ``metric`` over the last ``window`` is compared with that of as long a window that began
         ``reference`` ago, at each time of the Quartz expression ``cron`` (UTC); a difference above ``threshold`` is a
-        shift. SchemaError for an unknown feature.
+        shift. Windows are by event time. SchemaError for an unknown feature; DefinitionError for a name that is taken
+        and for whatever the client refuses.
         """
         catalogue.refuse_unknown(group, "feature", [feature], group.feature_names)
         shared, handle = self._handle(group)
-        return observing.monitor(
-            shared.session,
-            handle,
-            name or f"btcfs_{feature}_{metric}",
-            columns.name_of(feature),
-            window=window,
-            reference=reference,
-            metric=metric,
-            threshold=threshold,
-            cron=cron,
-        )
+        named = name or f"btcfs_{feature}_{metric}".lower()
+        wanted = Monitoring(named, columns.name_of(feature), metric, threshold, window, reference, cron)
+        return monitoring.create(shared.session, handle, wanted)
+
+    def monitorings(self, group: FeatureGroup) -> list[Monitoring]:
+        """The feature-monitoring configurations of a group, those that others made among them, by name."""
+        shared, handle = self._handle(group)
+        return monitoring.listed(shared.session, handle)
+
+    def delete_monitoring(self, group: FeatureGroup, name: str) -> None:
+        """Remove a feature-monitoring configuration and what it found. NotFound if there is none of that name."""
+        shared, handle = self._handle(group)
+        monitoring.delete(shared.session, handle, name)
 
     def other_groups(self) -> list[OtherGroup]:
         """The feature groups of the project that were made by other hands, by name and version."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": ("btcfs.cli.verify", "Check that the store holds what it should; changes nothing."),
     "validate": ("btcfs.cli.validate", "Check candles by every rule; writes nothing."),
     "stats": ("btcfs.cli.stats", "Show the statistics of each commit."),
+    "monitor": ("btcfs.cli.monitor", "Have the backend watch features for shifts, where it offers that."),
     "demo": ("btcfs.cli.demo", "Run the whole job on the sample market, with no network."),
     "models": ("btcfs.cli.models", "Show the trained models; choose the one that answers."),
     "serve": ("btcfs.cli.serve", "Answer predictions over HTTP."),

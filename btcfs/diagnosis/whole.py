@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from btcfs.config import Config, load
-from btcfs.connection import connect
+from btcfs.connection import configured_options, connect
 from btcfs.diagnosis import backend, contents, environment
 from btcfs.diagnosis.value import Diagnosis
 from btcfs.errors import AuthError, BtcfsError, ConfigError, NotFound, StoreBusy, StoreUnavailable
@@ -51,10 +51,19 @@ def diagnose(
     if info is None:
         return
     yield environment.key(config, info.options, environ)
-    yield from backend.own(config.backend, config.backends.get(config.backend, {}))
+    yield from _own(config.backend, config)
     if config.fallback not in (None, config.backend):
-        yield from backend.own(str(config.fallback), config.backends.get(str(config.fallback), {}))
+        yield from _own(str(config.fallback), config)
     yield from _opened(config, plugins)
+
+
+def _own(name: str, config: Config) -> Iterator[Diagnosis]:
+    try:
+        options = configured_options(name, config)
+    except ConfigError as exc:
+        yield Diagnosis("options", False, str(exc), _REMEDIES[-1][1])
+        return
+    yield from backend.own(name, options)
 
 
 def _opened(config: Config, plugins: Plugins) -> Iterator[Diagnosis]:

@@ -31,7 +31,12 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_OF_THE_PRIMARY = ("ui_url", "usage", "rebuild_online")  # what a store may offer beyond the protocol
+# What a store may offer beyond the protocol.
+_OF_THE_PRIMARY = (
+    "ui_url", "usage", "rebuild_online", "compute_statistics",
+    "create_monitoring", "monitorings", "delete_monitoring",
+    "other_groups", "read_other", "other_vector",
+)  # fmt: skip
 
 
 class FallbackStore:

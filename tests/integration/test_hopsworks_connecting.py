@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,34 +13,16 @@ import pytest
 pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
 
-from btcfs.definitions import FeatureGroup
 from btcfs.diagnosis import Diagnosis
 from btcfs.errors import AuthError, ConfigError, DefinitionError, StoreUnavailable
 from btcfs.testing.backends.examples import candle_group, candles, view_of
-from btcfs_hopsworks import HopsworksStore, connect, diagnosis
+from btcfs_hopsworks import connect, diagnosis
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
 from btcfs_hopsworks.testing import run_with_client
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with Emulator(host=free_address(), projects=("bitcoin_ml_pipeline", "another")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment without settings, and a folder of its own for the counts."""
-    for name in ("HOST", "PORT", "PROJECT", "API_KEY", "HOSTNAME_VERIFICATION", "TRUST_STORE_PATH", "CERT_FOLDER"):
-        monkeypatch.delenv(f"HOPSWORKS_{name}", raising=False)
-    monkeypatch.delenv("REST_ENDPOINT", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-def opening(emulator: Emulator, **options: object) -> HopsworksStore:
-    given = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key, "timeout": 10.0, **options}
-    return connect(**given)
+from hopsworks_opening import applied, opening
+from hopsworks_opening import emulator as emulator
+from hopsworks_opening import untouched as untouched
 
 
 def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +50,7 @@ def test_the_environment_fills_in(emulator: Emulator, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOPSWORKS_PROJECT", "another")
 
     with connect(timeout=10.0) as store:
-        assert "/p/120" in store.ui_url(_applied(store))
+        assert "/p/120" in store.ui_url(applied(store))
 
 
 def test_a_wrong_key(emulator: Emulator) -> None:
@@ -105,7 +86,7 @@ def test_a_silent_host(emulator: Emulator) -> None:
 def test_one_project_per_process(emulator: Emulator) -> None:
     """A second store of the same project shares the login; one of another project is refused until the first is closed."""
     with opening(emulator) as first, opening(emulator) as second:
-        group = _applied(first)
+        group = applied(first)
         assert group in second.definitions()
         with pytest.raises(ConfigError, match="holds one connection"):
             opening(emulator, project="another")
@@ -225,7 +206,7 @@ def test_what_the_doctor_says(emulator: Emulator, monkeypatch: pytest.MonkeyPatc
 def test_a_fifty_thousandth_call_waits(emulator: Emulator) -> None:
     """Near the end of the month's budget statistics are held back, rows and vectors are not."""
     with opening(emulator, monthly_calls=1) as store:
-        group = _applied(store)
+        group = applied(store)
         store.write(group, candles(group, 2))
 
         assert len(store.read(group)) == 2
@@ -233,23 +214,10 @@ def test_a_fifty_thousandth_call_waits(emulator: Emulator) -> None:
             store.compute_statistics(group)
 
 
-def test_statistics_and_monitoring_are_in_hopsworks(emulator: Emulator) -> None:
-    """The cluster's statistics of a group are those of its rows, and a monitoring configuration has a page."""
-    with opening(emulator) as store:
-        group = _applied(store)
-        rows = candles(group, 6)
-        store.write(group, rows)
-        found = store.compute_statistics(group)
-
-        assert found["a"]["mean"] == pytest.approx(rows["a"].mean(), rel=1e-9)
-        assert found["a"]["count"] == 6
-        assert "/feature-monitoring/" in store.create_monitoring(group, "a")
-
-
 def test_vectors_cost_no_call(emulator: Emulator) -> None:
     """Once a view is served, a prediction a minute is no call at all, and opening is a fraction of the budget's 2 %."""
     with opening(emulator) as store:
-        group = _applied(store)
+        group = applied(store)
         view = view_of(group)
         store.write(group, candles(group, 3))
         store.apply(view)
@@ -261,12 +229,6 @@ def test_vectors_cost_no_call(emulator: Emulator) -> None:
 
         assert store.usage().counts.calls == before
         assert before < 0.02 * store.usage().budget.calls
-
-
-def _applied(store: HopsworksStore) -> FeatureGroup:
-    group = candle_group("a")
-    store.apply(group)
-    return group
 
 
 def _diagnosed(options: dict[str, object]) -> list[Diagnosis]:

@@ -1,4 +1,4 @@
-"""Statistics and feature monitoring of Hopsworks, computed by jobs of the cluster; calls that can wait."""
+"""Statistics of Hopsworks, computed by jobs of the cluster; calls that can wait."""
 
 from __future__ import annotations
 
@@ -24,30 +24,6 @@ def statistics(session: Session, group: Any) -> dict[str, dict[str, Any]]:
         return {d.feature_name: {_snake(k): v for k, v in d.to_dict().items() if v is not None} for d in described}
 
     return session.call(f"statistics of {group.name}", newest, essential=False, quiet=True)
-
-
-def monitor(
-    session: Session,
-    group: Any,
-    name: str,
-    feature: str,
-    *,
-    window: str,
-    reference: str,
-    metric: str,
-    threshold: float,
-    cron: str,
-) -> str:
-    """Make a monitoring configuration that compares a feature's metric of the last window with an earlier one; its page."""
-
-    def make() -> Any:
-        config = group.create_feature_monitoring(name=name, cron_expression=cron)
-        config = config.with_detection_window(time_offset=window, window_length=window)
-        config = config.with_reference_window(time_offset=reference, window_length=window)
-        return config.compare_on(feature_name=feature, metric=metric, threshold=threshold).save()
-
-    config = session.call(f"monitoring {feature} of {group.name}", make, essential=False, quiet=True)
-    return f"{session.url()}/fs/{session.store.id}/fg/{group.id}/feature-monitoring/{config.id}"
 
 
 def _snake(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from btcfs.errors import ConfigError, NotFound, StoreUnavailable
+from btcfs.errors import ConfigError, StoreUnavailable
 from btcfs_hopsworks.address import Address
 from btcfs_hopsworks.deadline import Workers
 from btcfs_hopsworks.gateway.failures import ours
@@ -210,7 +210,7 @@ def release(session: Session) -> None:
 
 
 def visible_projects(address: Address) -> list[str]:
-    """The names of the projects that the key can see, sorted."""
+    """The names of the projects that the key can see, sorted. AuthError for a refused key, StoreUnavailable for silence."""
     import warnings
 
     import requests
@@ -226,9 +226,7 @@ def visible_projects(address: Address) -> list[str]:
         response.raise_for_status()
         return sorted(str(item["project"]["name"]) for item in response.json())
     except (requests.RequestException, ValueError, KeyError, TypeError) as exc:
-        raise NotFound(
-            f"no project {address.project!r} on {address.host}, and its projects cannot be listed: {exc}"
-        ) from exc
+        raise ours(f"list of the projects on {address.host}:{address.port}", exc) from exc
 
 
 def client_version() -> str:
