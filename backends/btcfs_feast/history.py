@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import attrs
 import pandas as pd
 import pyarrow as pa
 
-from btcfs import catalogue, instants
+from btcfs import catalogue, frames, instants
 from btcfs.definitions import FeatureGroup
 from btcfs.store import Commit, Summary
 from btcfs_feast import states
@@ -30,17 +31,30 @@ def newest(group: FeatureGroup, shelf: Shelf, asked: Asked) -> pa.Table:
 
 def commits(entries: Sequence[Entry]) -> list[Commit]:
     """The commits of these writes, of which those under one name are one."""
-    names = dict.fromkeys((entry.id, entry.at) for entry in entries)
-    return [Commit(name, instants.from_micros(at)) for name, at in names]
+    found: dict[str, Commit] = {}
+    for entry in entries:
+        before = found.get(entry.id)
+        rows = entry.rows + ((before.rows or 0) if before is not None else 0)
+        found[entry.id] = Commit(entry.id, instants.from_micros(entry.at), rows)
+    return list(found.values())
 
 
-def changes(group: FeatureGroup, shelf: Shelf, commit: Commit) -> pd.DataFrame:
+def changes(
+    group: FeatureGroup, shelf: Shelf, commit: Commit, start: datetime | None = None, end: datetime | None = None
+) -> pd.DataFrame:
     """The rows that a commit changed, as it left them, ordered by key. NotFound if there is no such commit."""
     entries = shelf.entries()
     found = catalogue.find_commit(group, commits(entries), commit)
-    seqs = [entry.seq for entry in entries if entry.id == found.id]
-    rows = states.newest(group, shelf.states(Asked(group.columns, seqs=(seqs[0], seqs[-1]))))
-    return states.frame(group, states.by_key(group, rows), group.columns)
+    written = [entry for entry in entries if entry.id == found.id]
+    asked = Asked(group.columns, seqs=(written[0].seq, written[-1].seq))
+    if group.interval is not None:
+        # The event time of a key never changes, so that only what lies in the range need be read.
+        low, high = min(entry.start for entry in written), max(entry.end for entry in written) + 1
+        low = low if start is None else max(low, instants.to_micros(start))
+        high = high if end is None else min(high, instants.to_micros(end))
+        asked = attrs.evolve(asked, start=low, end=high)
+    rows = states.by_key(group, states.newest(group, shelf.states(asked)))
+    return frames.between(group, states.frame(group, rows, group.columns), start, end)
 
 
 def summary(group: FeatureGroup, shelf: Shelf, entity: Mapping[str, str]) -> Summary:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from btcfs.definitions import TIME_KEY, FeatureGroup
 from btcfs.errors import NotFound, StoreBusy, StoreUnavailable
 from btcfs_feast.naming import COMMIT, CREATED, KEY, OWN, PAYLOAD, SEQ, feast_name, online_name
-from btcfs_feast.postgres_copy import TYPES, get, listed, put, quoted, shown
+from btcfs_feast.postgres_copy import TYPES, get, listed, put, quoted
 from btcfs_feast.postgres_link import Link
 from btcfs_feast.shelf import Asked, Entry, signed
 
@@ -68,13 +68,12 @@ class PostgresTables:
     def states(self, asked: Asked) -> pa.Table:
         columns = {name: self._dtypes[name] for name in dict.fromkeys((*asked.columns, SEQ))}
         condition, arguments = self._condition(asked)
-        chosen = ", ".join(shown(name, dtype) for name, dtype in columns.items())
-        query = f"SELECT {chosen} FROM {quoted(self._name)} WHERE {condition}"
+        query = f"SELECT {listed(columns)} FROM {quoted(self._name)} WHERE {condition}"
         if asked.as_of is not None or asked.seqs is not None:
-            query = f"{query} UNION ALL SELECT {chosen} FROM {quoted(self._old)} WHERE {condition} ORDER BY {SEQ}"
+            query = f"{query} UNION ALL SELECT {listed(columns)} FROM {quoted(self._old)} WHERE {condition}"
             arguments = [*arguments, *arguments]
         with self._reading() as cursor:
-            return get(cursor, query, columns, arguments)
+            return _oldest_first(get(cursor, query, columns, arguments))
 
     def draft(self, seq: int, commit_id: str, at: int) -> TableDraft:
         return TableDraft(self._link, self._group, (self._name, self._old, self._log), (seq, commit_id, at))
@@ -118,6 +117,14 @@ class PostgresTables:
 _INSTANT = "(timestamptz '1970-01-01 00:00:00+00' + %s * interval '1 microsecond')"
 
 
+_MANY = 10_000
+# Postgres reads what its index of ranges does not know yet with every range, until the table is vacuumed.
+_SUMMARISE = """
+SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = quote_ident(%s)::regclass AND a.amname = 'brin'
+"""
+
+
 class TableDraft:
     """A write in an open transaction."""
 
@@ -147,13 +154,15 @@ class TableDraft:
     def add(self, rows: pa.Table, replacing: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         if replacing.any():
             self._supersede(rows.filter(pa.array(replacing)))
-        put(self._cursor, self._now, signed(rows, *self._signature))
+        put(self._cursor, self._now, signed(rows, *self._signature), {**self._group.dtypes, **_OWN_TYPES})
 
     def publish(self, entry: Entry) -> None:
         values = attrs.astuple(entry)
         self._cursor.execute(
             f"INSERT INTO {quoted(self._log)} ({listed(_ENTRY)}) VALUES ({', '.join(['%s'] * len(values))})", values
         )
+        if entry.rows >= _MANY:
+            self._cursor.execute(_SUMMARISE, (self._now,))
         self._transaction.__exit__(None, None, None)
         self._close()
 
@@ -174,12 +183,18 @@ class TableDraft:
         typed = ", ".join(f"{quoted(name)} {TYPES[self._group.dtypes[name]]}" for name in keys)
         self._cursor.execute("DROP TABLE IF EXISTS pg_temp.btcfs_given")
         self._cursor.execute(f"CREATE TEMP TABLE btcfs_given ({typed}) ON COMMIT DROP")
-        put(self._cursor, "btcfs_given", rows.select(list(keys)))
+        put(self._cursor, "btcfs_given", rows, {name: self._group.dtypes[name] for name in keys})
         same = " AND ".join(f"t.{quoted(name)} = g.{quoted(name)}" for name in keys)
         gone = f"DELETE FROM {quoted(self._now)} t USING btcfs_given g WHERE {same} RETURNING {listed(columns, 't.')}"
         self._cursor.execute(
             f"WITH gone AS ({gone}) INSERT INTO {quoted(self._old)} ({listed(columns)}) SELECT * FROM gone"
         )
+
+
+def _oldest_first(rows: pa.Table) -> pa.Table:
+    """The states in the order of their writes; Postgres would sort whole rows, on its disk."""
+    seqs = rows.column(SEQ).to_numpy()
+    return rows if (seqs[1:] >= seqs[:-1]).all() else rows.take(pa.array(np.argsort(seqs, kind="stable")))
 
 
 @contextmanager

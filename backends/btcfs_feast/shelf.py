@@ -12,7 +12,7 @@ import pyarrow as pa
 from btcfs.definitions import FeatureGroup
 from btcfs_feast.naming import COMMIT, CREATED, SEQ
 
-_ARROW = {
+ARROW = {
     "float64": pa.float64(),
     "int64": pa.int64(),
     "bool": pa.bool_(),
@@ -95,15 +95,15 @@ class Shelf(Protocol):
 
 def schema(group: FeatureGroup) -> pa.Schema:
     """The columns of a group's table, those of btcfs last."""
-    columns = [(name, _ARROW[dtype]) for name, dtype in group.dtypes.items()]
-    return pa.schema([*columns, (SEQ, pa.int64()), (COMMIT, pa.string()), (CREATED, _ARROW["timestamp"])])
+    columns = [(name, ARROW[dtype]) for name, dtype in group.dtypes.items()]
+    return pa.schema([*columns, (SEQ, pa.int64()), (COMMIT, pa.string()), (CREATED, ARROW["timestamp"])])
 
 
 def to_arrow(group: FeatureGroup, frame: Any) -> pa.Table:
     """A conformed frame as a table of the group's columns."""
     # NaN is a value here, and stays one: a null would come back from some stores as None.
     arrays = [
-        pa.array(frame[name].to_numpy()) if t == "float64" else pa.array(frame[name], type=_ARROW[t], from_pandas=True)
+        pa.array(frame[name].to_numpy()) if t == "float64" else pa.array(frame[name], type=ARROW[t], from_pandas=True)
         for name, t in group.dtypes.items()
     ]
     return pa.table(arrays, names=list(group.columns))
@@ -114,4 +114,4 @@ def signed(rows: pa.Table, seq: int, commit_id: str, at: int) -> pa.Table:
     count = rows.num_rows
     rows = rows.append_column(SEQ, pa.repeat(pa.scalar(seq, pa.int64()), count))
     rows = rows.append_column(COMMIT, pa.repeat(pa.scalar(commit_id, pa.string()), count))
-    return rows.append_column(CREATED, pa.repeat(pa.scalar(at, pa.int64()), count).cast(_ARROW["timestamp"]))
+    return rows.append_column(CREATED, pa.repeat(pa.scalar(at, pa.int64()), count).cast(ARROW["timestamp"]))

@@ -141,8 +141,7 @@ class FeastStore:
         self, group: FeatureGroup, commit: Commit, start: datetime | None = None, end: datetime | None = None
     ) -> pd.DataFrame:
         self._needs(Capability.TIME_TRAVEL)
-        stored = self._stored(group)
-        return frames.between(group, history.changes(group, self._shelf_of(stored), commit), start, end)
+        return history.changes(group, self._shelf_of(self._stored(group)), commit, start, end)
 
     def summary(self, group: FeatureGroup, entity: Mapping[str, str] | None = None) -> Summary:
         stored = self._stored(group)

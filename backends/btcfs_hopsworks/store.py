@@ -14,7 +14,7 @@ from btcfs import catalogue, instants, point_in_time
 from btcfs.definitions import Definition, FeatureGroup, FeatureView
 from btcfs.errors import StoreUnavailable
 from btcfs.store import Capability, Commit, FeatureVector, Summary, WriteReport
-from btcfs_hopsworks import applying, columns, ledger, others, serving, staging
+from btcfs_hopsworks import applying, columns, forecast, ledger, others, serving, staging
 from btcfs_hopsworks.address import Address
 from btcfs_hopsworks.gateway import monitoring, observing
 from btcfs_hopsworks.gateway.monitoring import Monitoring
@@ -164,6 +164,10 @@ class HopsworksStore:
     def usage(self) -> Usage:
         """The calls and bytes of this month, their forecast and the budget."""
         return self._opened().meter.usage()
+
+    def forecast_calls(self, group: FeatureGroup, rows: int, writes: int) -> Mapping[str, int]:
+        """Calls by kind to write so many rows of a group in so many writes, and read them back once."""
+        return forecast.calls(rows, writes, new=group not in self.definitions())
 
     def compute_statistics(self, group: FeatureGroup) -> dict[str, dict[str, Any]]:
         """Have Hopsworks compute and show the statistics of a group; they are returned by feature.

@@ -1,4 +1,7 @@
-"""Copies that are killed again and again: python copy_child.py FOLDER ROWS COMMITS KILLS SIZE [SEED]; prints JSON."""
+"""Copies that are killed again and again: python copy_child.py FOLDER ROWS COMMITS KILLS SIZE ROUTE [SEED]; prints JSON.
+
+The route is ``duckdb``, from one DuckDB store to another, or ``feast``, with a Feast repository in a Postgres between them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +23,15 @@ import numpy as np
 import pandas as pd
 
 from btcfs.definitions import Feature, FeatureGroup, FeatureView
+from btcfs.store import FeatureStore
 from btcfs.transfer.copying import copy_store
 from btcfs.transfer.diffing import diff_stores
 from btcfs.transfer.plan import CopyPlan
 from btcfs_duckdb import connect, offline
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import servers
+from repositories import all_in_postgres
 
 GROUP = FeatureGroup("bitcoin", 1, [Feature(f"f_{n}") for n in range(47)], interval="1m")
 VIEW = FeatureView("newest", 1, [GROUP.ref], GROUP.feature_names)
@@ -52,32 +62,49 @@ def prepare(folder: Path, count: int, commits: int) -> None:
             store.write(GROUP, rows(30, count + 10 * (number - 1), number))
 
 
+def opened(stack: ExitStack, folder: Path) -> Sequence[FeatureStore]:
+    """The stores on the way, from the first to the last."""
+    stores: list[FeatureStore] = [stack.enter_context(connect(folder / "source"))]
+    if (folder / "repo").exists():
+        import btcfs_feast
+
+        stores.append(stack.enter_context(btcfs_feast.connect(folder / "repo", timeout=60.0)))
+    return [*stores, stack.enter_context(connect(folder / "target"))]
+
+
 def copy(folder: Path, size: int, say: Callable[[], object]) -> None:
     def begun(plan: CopyPlan) -> None:
         say()
 
-    with connect(folder / "source") as source, connect(folder / "target") as target:
-        copy_store(source, target, journal=folder / "journal", size=size, begun=begun)
+    with ExitStack() as stack:
+        for number, (source, target) in enumerate(pairwise(opened(stack, folder))):
+            copy_store(source, target, journal=folder / f"{number}.journal", size=size, begun=begun)
 
 
 def judged(folder: Path) -> list[str]:
-    """What is wrong with a finished copy: rows now and at each commit, vectors, commits."""
+    """What is wrong with a finished copy at any of its stations: rows now and at each commit, vectors, commits."""
+    with ExitStack() as stack:
+        source, *others = opened(stack, folder)
+        return [problem for target in others for problem in compared(source, target)]
+
+
+def compared(source: FeatureStore, target: FeatureStore) -> list[str]:
     wrong = []
-    with connect(folder / "source") as source, connect(folder / "target") as target:
-        commits = list(source.commits(GROUP))
-        if commits != list(target.commits(GROUP)):
-            wrong.append(f"commits {target.commits(GROUP)}")
-        for as_of in (None, *(commit.committed_at for commit in (commits[0], commits[len(commits) // 2]))):
-            if not diff_stores(source, target, as_of=as_of).equal:
-                wrong.append(f"rows as of {as_of}: {diff_stores(source, target, as_of=as_of).to_dict()}")
-        count = source.summary(GROUP).rows
-        keys = [
-            {"symbol": "BTC-USD", "timestamp": (START + pd.Timedelta(minutes=m)).to_pydatetime()}
-            for m in range(0, count, max(1, count // 500))
-        ]
-        one, other = (store.get_online_features(VIEW, keys) for store in (source, target))
-        if [v.values.tobytes() for v in one] != [v.values.tobytes() for v in other]:
-            wrong.append("vectors differ")
+    commits = list(source.commits(GROUP))
+    if commits != list(target.commits(GROUP)):
+        wrong.append(f"commits of {target.name}: {target.commits(GROUP)}")
+    for as_of in (None, *(commit.committed_at for commit in (commits[0], commits[len(commits) // 2]))):
+        found = diff_stores(source, target, as_of=as_of)
+        if not found.equal:
+            wrong.append(f"rows of {target.name} as of {as_of}: {found.to_dict()}")
+    count = source.summary(GROUP).rows
+    keys = [
+        {"symbol": "BTC-USD", "timestamp": (START + pd.Timedelta(minutes=m)).to_pydatetime()}
+        for m in range(0, count, max(1, count // 200))
+    ]
+    one, other = (store.get_online_features(VIEW, keys) for store in (source, target))
+    if [v.values.tobytes() for v in one] != [v.values.tobytes() for v in other]:
+        wrong.append(f"vectors of {target.name} differ")
     return wrong
 
 
@@ -139,7 +166,7 @@ def killed_rounds(folder: Path, kills: int, size: int, seed: int) -> dict[str, A
         if not ended:
             killed += 1
             if killed % 3 == 0:
-                (folder / "journal").unlink(missing_ok=True)
+                lose_journals(folder)
                 lost += 1
             continue
         copies += 1
@@ -154,11 +181,31 @@ def killed_rounds(folder: Path, kills: int, size: int, seed: int) -> dict[str, A
 
 
 def clear(folder: Path) -> None:
+    """Empty every store but the first."""
     shutil.rmtree(folder / "target", ignore_errors=True)
-    (folder / "journal").unlink(missing_ok=True)
+    lose_journals(folder)
+    if (folder / "port").exists():
+        shutil.rmtree(folder / "repo", ignore_errors=True)
+        all_in_postgres(folder / "repo", int((folder / "port").read_text()))
+
+
+def lose_journals(folder: Path) -> None:
+    for journal in folder.glob("*.journal"):
+        journal.unlink()
+
+
+def main(folder: Path, count: int, commits: int, kills: int, size: int, route: str, seed: int) -> dict[str, Any]:
+    with ExitStack() as stack:
+        if route == "feast":
+            import feast  # noqa: F401 - takes seconds, so it is imported once, by the process that forks
+
+            (folder / "port").write_text(str(stack.enter_context(servers.postgres())))
+        clear(folder)
+        done(lambda: prepare(folder, count, commits))
+        return killed_rounds(folder, kills, size, seed)
 
 
 if __name__ == "__main__":
-    place, count, commits, kills, size = Path(sys.argv[1]), *map(int, sys.argv[2:6])
-    done(lambda: prepare(place, count, commits))
-    sys.stdout.write(json.dumps(killed_rounds(place, kills, size, int(sys.argv[6]) if len(sys.argv) > 6 else 7)) + "\n")
+    numbers = [int(text) for text in sys.argv[2:6]]
+    found = main(Path(sys.argv[1]), *numbers, route=sys.argv[6], seed=int(sys.argv[7]) if len(sys.argv) > 7 else 7)
+    sys.stdout.write(json.dumps(found) + "\n")

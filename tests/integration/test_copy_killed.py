@@ -9,15 +9,23 @@ from pathlib import Path
 
 import pytest
 
+import servers
 from integration import copy_child
 
 
 @pytest.mark.slow
-def test_ten_kills(tmp_path: Path) -> None:
-    """Killed at ten random moments, with the journal or after its loss, a copy ends with the source's rows, past and vectors."""
+@pytest.mark.parametrize(("route", "rows"), [("duckdb", "20000"), ("feast", "6000")])
+def test_ten_kills(tmp_path: Path, route: str, rows: str) -> None:
+    """Killed at ten random moments, with the journal or after its loss, a copy ends with the source's rows, past and vectors.
+
+    So does one to Feast in a Postgres, and from there back to DuckDB.
+    """
+    if route == "feast":
+        pytest.importorskip("feast", reason="the extra btcfs[feast] is not installed")
+        servers.binary("postgres", "/usr/lib/postgresql/*/bin")
     script = Path(copy_child.__file__)
     run = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), "20000", "20", "10", "3000"],
+        [sys.executable, str(script), str(tmp_path), rows, "6" if route == "feast" else "20", "10", "1000", route],
         capture_output=True,
         text=True,
         check=False,
