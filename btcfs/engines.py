@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from importlib.metadata import EntryPoint
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -56,7 +56,9 @@ def find(name: str) -> EntryPoint:
     return backends.only(GROUP, "engine", name, built_in=(LOCAL,))
 
 
-def in_order(engine: Engine, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[tuple[T, Pending[R]]]:
+def in_order(
+    engine: Engine, function: Callable[[T], R], tasks: Iterable[T]
+) -> Generator[tuple[T, Pending[R]], None, None]:
     """Each task with its result to wait for, in the order given; tasks are drawn as results are taken.
 
     At most ``engine.in_flight`` are submitted and not yet given. Whatever ends the iteration, the rest are cancelled.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -49,13 +50,13 @@ def backfill_markets(
     """Do for each symbol what ``ingest.backfill`` does for its own, with the workers busy across them.
 
     Each symbol is a commit of its own, of which ``committed`` is told; an error leaves the symbols before it as they
-    should be and the others as they were. As many candles are held as a million, or those of one symbol; the writer's
+    should be and the others as they were. ``{symbol}`` in the path of the quarantine stands for the symbol. As many candles are held as a million, or those of one symbol; the writer's
     place is given back as often. ConfigError for no symbol, or one named twice.
     """
     repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
     if repeated or not symbols:
         raise ConfigError(f"{', '.join(repeated)} is named twice" if repeated else "no symbol to backfill; name one")
-    every = [attrs.evolve(ingest, symbol=symbol) for symbol in symbols]
+    every = [_of(ingest, symbol) for symbol in symbols]
     reports: list[IngestReport] = []
     while len(reports) < len(every):
         with ingest.store.exclusive():
@@ -63,6 +64,11 @@ def backfill_markets(
                 reports.append(report)
                 committed(report)
     return MarketsReport(tuple(reports))
+
+
+def _of(ingest: Ingest, symbol: str) -> Ingest:
+    quarantine = ingest.quarantine and Path(str(ingest.quarantine).replace("{symbol}", symbol))
+    return attrs.evolve(ingest, symbol=symbol, quarantine=quarantine)
 
 
 def _written(ingest: Ingest, wave: Wave) -> Iterator[IngestReport]:
