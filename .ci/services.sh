@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs the servers that service tests start for themselves, those that are missing.
-# Usage: .ci/services.sh [service ...]   services: mariadb postgres redis
+# Usage: .ci/services.sh [service ...]   services: java mariadb postgres redis
 set -euo pipefail
 
 have() { # Debian keeps servers where an ordinary user's PATH does not look
-    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null
+    PATH="$PATH:/usr/sbin:/sbin" type -P "$1" >/dev/null
 }
 
 as_root() {
@@ -15,6 +15,11 @@ packages() { # one installation at a time, and no service left running: the test
     [[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ]] || as_root apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
+}
+
+java() { # Spark runs on it
+    if [[ -x ${JAVA_HOME:-}/bin/java ]] || have java; then return; fi
+    packages default-jre-headless
 }
 
 mariadb() {
@@ -32,11 +37,11 @@ redis() {
     packages redis-server
 }
 
-for service in "${@:-mariadb postgres redis}"; do
+for service in "${@:-java mariadb postgres redis}"; do
     for name in $service; do
         case $name in
-            mariadb | postgres | redis) "$name" ;;
-            *) echo "no service named '$name'; known: mariadb postgres redis" >&2; exit 2 ;;
+            java | mariadb | postgres | redis) "$name" ;;
+            *) echo "no service named '$name'; known: java mariadb postgres redis" >&2; exit 2 ;;
         esac
     done
 done

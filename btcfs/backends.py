@@ -12,22 +12,32 @@ GROUP = "btcfs.backends"
 
 def names() -> list[str]:
     """The names of the installed backends, in alphabetical order."""
-    return sorted({entry_point.name for entry_point in entry_points(group=GROUP)})
+    return announced(GROUP)
 
 
 def find(name: str) -> EntryPoint:
-    """The entry point of that backend.
+    """The entry point of that backend; ConfigError as ``only`` says."""
+    return only(GROUP, "backend", name)
+
+
+def announced(group: str) -> list[str]:
+    """The names in a group of entry points, in alphabetical order."""
+    return sorted({entry_point.name for entry_point in entry_points(group=group)})
+
+
+def only(group: str, what: str, name: str, built_in: tuple[str, ...] = ()) -> EntryPoint:
+    """The one entry point of that name in the group.
 
     ConfigError, with the installed and the nearest names, if there is none, or if two
     distributions announce it.
     """
-    found = {entry_point.value: entry_point for entry_point in entry_points(group=GROUP, name=name)}
+    found = {entry_point.value: entry_point for entry_point in entry_points(group=group, name=name)}
     if not found:
-        known = names()
-        raise ConfigError(f"no backend named {name!r}; installed: {', '.join(known) or 'none'}{nearest(name, known)}")
+        known = [*built_in, *announced(group)]
+        raise ConfigError(f"no {what} named {name!r}; installed: {', '.join(known) or 'none'}{nearest(name, known)}")
     if len(found) > 1:
         owners = " and ".join(f"{distribution(e)} ({e.value})" for e in found.values())
-        raise ConfigError(f"backend {name!r} is announced by {owners}; uninstall one of them")
+        raise ConfigError(f"{what} {name!r} is announced by {owners}; uninstall one of them")
     return next(iter(found.values()))
 
 

@@ -62,7 +62,8 @@ def _masked_repr(options: Mapping[str, Any]) -> str:
 @attrs.frozen
 class Config:
     """Every setting. ``backends`` holds the options of each backend, ``source_options`` those of the source,
-    ``fallback_options`` those of the mirror that answers while the backend is away.
+    ``fallback_options`` those of the mirror that answers while the backend is away, ``engine_options`` those of
+    the engine that backfills compute on.
 
     ``origins`` says where each value that is not a default came from, by its dotted name.
     """
@@ -80,6 +81,8 @@ class Config:
     source_options: Mapping[str, Any] = attrs.field(factory=dict, repr=_masked_repr)
     fallback: str | None = None
     fallback_options: Mapping[str, Any] = attrs.field(factory=dict, repr=_masked_repr)
+    engine: str | None = None
+    engine_options: Mapping[str, Any] = attrs.field(factory=dict, repr=_masked_repr)
     origins: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     def stated(self, name: Literal["candles", "group"]) -> str | None:
@@ -109,7 +112,7 @@ def load(
 
     ``path`` names the file instead of looking for it in ``cwd`` (default: the working folder), as
     ``BTCFS_CONFIG`` does; ``environ`` is ``os.environ`` by default and is never changed.
-    ``arguments`` are settings by name, and the mappings ``source_options``, ``fallback_options`` and ``backends``; one of
+    ``arguments`` are settings by name, and the mappings ``source_options``, ``fallback_options``, ``engine_options`` and ``backends``; one of
     None counts as not given. ConfigError, naming the setting and where it stands, for an unknown
     name or a wrong type.
     """
@@ -176,6 +179,8 @@ def _assembled(entries: Mapping[str, Entry]) -> Config:
         source_options=sections["source"],
         fallback=sections["fallback"].pop("name", None),
         fallback_options=sections["fallback"],
+        engine=sections["engine"].pop("name", None),
+        engine_options=sections["engine"],
         origins={name: entry.origin for name, entry in entries.items()},
     )
 

@@ -1,22 +1,23 @@
-"""Opening a feature store by the name of its backend, and a candle source by its own."""
+"""Opening a feature store by the name of its backend; a candle source and an engine by theirs."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from btcfs import capabilities
+from btcfs import capabilities, engines
 from btcfs.backends import GROUP, distribution, find, nearest
 from btcfs.config import Config, is_secret, load
 from btcfs.errors import ConfigError
 from btcfs.settings import TRUTHS
 
 if TYPE_CHECKING:
+    from btcfs.engines import Engine
     from btcfs.plugins import Plugins
     from btcfs.sources import Source
     from btcfs.store import FeatureStore
@@ -134,6 +135,25 @@ def open_source(name: str, plugins: Plugins, options: Mapping[str, Any]) -> Sour
     return function(**converted)
 
 
+def open_engine(name: str, options: Mapping[str, Any]) -> Engine | None:
+    """The engine of that name, to be closed; None for ``local``, which is this process.
+
+    ``options`` are the parameters of its opening function. ConfigError for an unknown engine or option, a value
+    of another type, or an engine that cannot be imported; StoreUnavailable if it does not answer.
+    """
+    if name == engines.LOCAL:
+        _refuse_unknown(name, options, {}, what="engine")
+        return None
+    function = _loaded(engines.find(name), "engine")
+    parameters = _options(function)
+    if parameters is not None:
+        _refuse_unknown(name, options, parameters, what="engine")
+    opened: Engine = function(
+        **{o: _converted(name, o, value, function, what="engine") for o, value in options.items()}
+    )
+    return opened
+
+
 def backends() -> list[BackendInfo]:
     """Every installed backend, by name; each is imported to see whether it can be."""
     found = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value))
@@ -159,13 +179,16 @@ def _info(name: str, dist: str, module: str) -> BackendInfo:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    entry_point = find(name)
+    return _loaded(find(name), "backend")
+
+
+def _loaded(entry_point: EntryPoint, what: str) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = entry_point.load()
     except Exception as exc:  # a stranger may raise anything on import
         raise ConfigError(
-            f"backend {name!r} from {distribution(entry_point)} ({entry_point.value}) cannot be imported: "
-            f"{type(exc).__name__}: {exc}. Install what it needs, or choose another with --backend or BTCFS_BACKEND"
+            f"{what} {entry_point.name!r} from {distribution(entry_point)} ({entry_point.value}) cannot be imported: "
+            f"{type(exc).__name__}: {exc}. Install what it needs, or choose another with --{what} or BTCFS_{what.upper()}"
         ) from exc
     return function
 

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 PREFIX = "BTCFS_"
-SECTIONS = ("source", "fallback")  # each a name with options of its own
+SECTIONS = ("source", "fallback", "engine")  # each a name with options of its own
 # Of these, the first names the file, three are for btcfs's own tests, and one is a secret that only btcfs serve reads.
 _NOT_SETTINGS = ("BTCFS_CONFIG", "BTCFS_SHARED_DATA", "BTCFS_SHARED_DOCS", "BTCFS_TEST_PROFILE", "BTCFS_ADMIN_TOKEN")
 _SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,8 @@ from btcfs.cli.session import Session, pass_session
 from btcfs.cli.verify import command as verify_command
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from btcfs.pipeline.ingest import Ingest
     from btcfs.pipeline.ingest_report import IngestReport
 
@@ -95,14 +98,20 @@ def daily(session: Session, **options: Any) -> None:
     "--start", required=True, metavar="TIME", help="First open time, such as 2024-01-01 or 2024-01-01T12:00Z."
 )
 @click.option("--end", required=True, metavar="TIME", help="Open time to stop before.")
+@click.option("--symbols", metavar="NAME,NAME,…", help="Several markets instead of one, each a commit of its own.")
+@click.option("--engine", metavar="NAME", help="What computes: local, processes, ray, spark, …  [default: local]")
+@click.option("--engine-option", multiple=True, metavar="NAME=VALUE", help="An option of the engine.")
 @_candles
 @pass_session
-def backfill(session: Session, start: str, end: str, **options: Any) -> None:
+def backfill(session: Session, start: str, end: str, symbols: str | None, **options: Any) -> None:
     """Ingest a range of time, fetching the lookback before it too."""
     from btcfs.instants import parse_instant
 
     first, after = parse_instant(start), parse_instant(end)
-    _run(session, "backfill", options, lambda ingest: ingest.backfill(first, after))
+    if symbols is None:
+        _run(session, "backfill", options, lambda ingest: ingest.backfill(first, after))
+    else:
+        _run_markets(session, [_canonical(name.strip()) for name in symbols.split(",")], first, after, options)
 
 
 @command.command(name="create-view")
@@ -159,6 +168,18 @@ def _run(session: Session, mode: str, options: dict[str, Any], work: Callable[[I
         console.warning(text)
 
 
+def _run_markets(session: Session, symbols: list[str], start: datetime, end: datetime, options: dict[str, Any]) -> None:
+    from btcfs.cli.ingest_output import MarketsNarrator, show_markets
+    from btcfs.pipeline.markets import backfill_markets
+
+    if options["symbol"] is not None:
+        raise click.UsageError("--symbol and --symbols are both given; name the markets in one of them")
+    as_json = options.pop("as_json")
+    with MarketsNarrator(len(symbols), silent=as_json) as narrator, _ingest(session, options) as ingest:
+        report = backfill_markets(ingest, symbols, start, end, narrator)
+    console.show(report, as_json, lambda: show_markets(report))
+
+
 class _ingest:
     """An ingest made of the configuration and a command's options, with its store open for a with block."""
 
@@ -168,21 +189,24 @@ class _ingest:
         self.notify = notify
 
     def __enter__(self) -> Ingest:
+        from btcfs.cli.engines import opened_engine
         from btcfs.cli.sources import open_source
         from btcfs.pipeline.ingest import Ingest
 
         options = self.options
-        config = self.session.configure(symbol=_canonical(options["symbol"]), interval=options["interval"])
+        symbol = options["symbol"]
+        config = self.session.configure(symbol=symbol and _canonical(symbol), interval=options["interval"])
         source = open_source(config, self.session.plugins, options) if "source" in options else None
-        self.store = self.session.open(config)
-        try:
+        with ExitStack() as opened:
+            store = opened.enter_context(self.session.open(config))
+            engine = opened.enter_context(opened_engine(config, options)) if "engine" in options else None
             settings = {
                 name: options[name]
                 for name in ("batch_size", "repair_volume", "quarantine", "dry_run")
                 if options.get(name) is not None
             }
             ingest = Ingest(
-                self.store,
+                store,
                 source,
                 symbol=config.symbol,
                 interval=config.interval,
@@ -191,18 +215,17 @@ class _ingest:
                 candles=config.candles if "candles" in config.origins else None,
                 features=config.features or None,
                 plugins=self.session.plugins,
+                engine=engine,
                 **settings,
                 **({} if self.notify is None else {"notify": self.notify}),
             )
-        except BaseException:
-            self.store.close()
-            raise
+            self.opened = opened.pop_all()
         return ingest
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.store.close()
+    def __exit__(self, *exc_info: Any) -> None:
+        self.opened.__exit__(*exc_info)
 
 
-def _canonical(symbol: str | None) -> str | None:
+def _canonical(symbol: str) -> str:
     """The symbol as it is stored, BTC-USD, for the exchanges' spelling BTC/USD."""
-    return None if symbol is None else symbol.replace("/", "-").upper()
+    return symbol.replace("/", "-").upper()

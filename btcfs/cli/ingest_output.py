@@ -8,6 +8,7 @@ from btcfs.cli import console
 
 if TYPE_CHECKING:
     from btcfs.pipeline.ingest_report import IngestReport, Notice
+    from btcfs.pipeline.markets import MarketsReport
 
 RULE = "=" * 68
 LINES_OF_BATCHES = 10  # more batches than this are shown as a bar
@@ -60,6 +61,60 @@ class Narrator:
             self._bar = None
 
 
+class MarketsNarrator:
+    """A line for each market that is committed, beside a bar on standard error; after an error, how many there were."""
+
+    def __init__(self, markets: int, silent: bool = False) -> None:
+        self.markets = markets
+        self.silent = silent
+        self._done: list[str] = []
+        self._bar = console.progress("markets", markets, hidden=silent)
+
+    def __enter__(self) -> MarketsNarrator:
+        if not self.silent:
+            console.line(f"BACKFILL FEATURE INGESTION OF {self.markets:,} MARKETS")
+            console.line(RULE)
+        self._advance = self._bar.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        self._bar.__exit__(kind, *rest)
+        if kind is not None and self._done:
+            console.warning(
+                f"{len(self._done):,} of {self.markets:,} markets are done, the last {self._done[-1]}; the others are as "
+                f"they were. The same command again goes on: what is done is left alone"
+            )
+
+    def __call__(self, report: IngestReport) -> None:
+        self._done.append(report.symbol)
+        self._advance(1)
+        if self.silent:
+            return
+        console.line(
+            f"   ✓ {report.symbol}: {report.inserted:,} inserted, {report.updated:,} updated, {report.unchanged:,} "
+            f"unchanged, of {report.partitions:,} partitions"
+        )
+        for text in report.warnings:
+            console.warning(f"{report.symbol}: {text}")
+
+
+def show_markets(report: MarketsReport) -> None:
+    """The totals of a backfill of many markets."""
+    dry = report.reports[0].dry_run
+    verb = "would be " if dry else ""
+    total = report.total
+    console.line()
+    console.done(f"{'DRY RUN' if dry else 'BACKFILL FEATURE INGESTION'} COMPLETE")
+    console.line(
+        f"Rows: {total('inserted'):,} {verb}inserted, {total('updated'):,} {verb}updated, {total('unchanged'):,} "
+        f"unchanged, {total('rejected'):,} candles rejected"
+    )
+    console.line(
+        f"Engine {report.reports[0].engine}: {total('partitions'):,} partitions of {len(report.reports):,} markets, with "
+        f"{total('overlap'):,} candles of overlap"
+    )
+
+
 def show_report(report: IngestReport) -> None:
     """The totals of an ingest."""
     what = "DRY RUN" if report.dry_run else f"{report.mode.upper()} FEATURE INGESTION"
@@ -78,6 +133,10 @@ def show_report(report: IngestReport) -> None:
     console.line(f"Total records: {report.inserted + report.updated + report.unchanged:,}")
     if report.start is not None and report.end is not None:
         console.line(f"Date range: {_instant(report.start)} to {_instant(report.end)}")
+    if report.dry_run or report.engine != "local":
+        console.line(
+            f"Engine {report.engine}: {report.partitions:,} partitions, with {report.overlap:,} candles of overlap"
+        )
     if report.commit_id is not None:
         console.line(f"Commit: {report.commit_id} of {report.group} v{report.version}")
     if report.quarantine and report.rejected:

@@ -20,7 +20,7 @@ def open_source(config: Config, plugins: Plugins, options: Mapping[str, Any]) ->
     from btcfs.connection import open_source as opened
 
     given = {name: options[name] for name in NAMED if options.get(name) is not None}
-    given.update(_pairs(options.get("source_option") or ()))
+    given.update(pairs("--source-option", options.get("source_option") or ()))
     name = options.get("source") or config.source
     if name is None:
         known = ", ".join(plugins.sources())
@@ -32,11 +32,12 @@ def open_source(config: Config, plugins: Plugins, options: Mapping[str, Any]) ->
     return opened(name, plugins, {**configured, **given})
 
 
-def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
+def pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    """The names and values of an option given as NAME=VALUE any number of times. ConfigError for another form."""
+    found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ConfigError(f"--source-option {text!r} is not NAME=VALUE")
-        pairs[name.strip()] = value
-    return pairs
+            raise ConfigError(f"{option} {text!r} is not NAME=VALUE")
+        found[name.strip()] = value
+    return found

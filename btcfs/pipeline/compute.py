@@ -71,18 +71,7 @@ def compute(
     Earlier candles serve as warm-up: those from ``plan.first_needed(start)`` on suffice, more
     change nothing. SchemaError if the candles are not of the plan's interval.
     """
-    _refuse_step(plan, candles)
-    first, last = _between(candles, start, end)
-    return _rows(plan, candles, first, last)
-
-
-def compute_blocks(
-    plan: Plan, candles: CandleArrays, start: datetime | None = None, end: datetime | None = None
-) -> Iterator[FeatureBlock]:
-    """As ``compute``, in consecutive blocks of bounded size, each of whole segments where it does not begin or end."""
-    _refuse_step(plan, candles)
-    first, last = _between(candles, start, end)
-    yield from _blocks(plan, candles, first, last)
+    return compute_rows(plan, candles, *between(plan, candles, start, end))
 
 
 def compute_stream(plan: Plan, candle_frames: Iterable[pd.DataFrame]) -> Iterator[FeatureBlock]:
@@ -102,12 +91,12 @@ def compute_stream(plan: Plan, candle_frames: Iterable[pd.DataFrame]) -> Iterato
             continue
         open_segment = int(held.timestamp[-1]) // length * length
         complete = int(np.searchsorted(held.timestamp, open_segment))
-        yield from _blocks(plan, held, done, complete)
+        yield from (compute_rows(plan, held, *rows) for rows in cuts(plan, held, done, complete))
         done = max(done, complete)
         keep = int(np.searchsorted(held.timestamp, open_segment - plan.warmup * plan.step))
         held, done = held.rows(keep, len(held)), done - keep
     if held is not None:
-        yield from _blocks(plan, held, done, len(held))
+        yield from (compute_rows(plan, held, *rows) for rows in cuts(plan, held, done, len(held)))
 
 
 def compute_new(plan: Plan, history: CandleArrays, new: CandleArrays) -> FeatureBlock:
@@ -118,13 +107,15 @@ def compute_new(plan: Plan, history: CandleArrays, new: CandleArrays) -> Feature
     """
     _refuse_step(plan, new)
     if not len(new):
-        return _rows(plan, new, 0, 0)
+        return compute_rows(plan, new, 0, 0)
     recent = history.since(plan.first_needed_micros(int(new.timestamp[0])))
     together = recent.followed_by(new)
-    return _rows(plan, together, len(recent), len(together))
+    return compute_rows(plan, together, len(recent), len(together))
 
 
-def _between(candles: CandleArrays, start: datetime | None, end: datetime | None) -> tuple[int, int]:
+def between(plan: Plan, candles: CandleArrays, start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """The range of rows with ``start <= open time < end``. SchemaError if the candles are not of the plan's interval."""
+    _refuse_step(plan, candles)
     first, last = (
         absent if time is None else int(np.searchsorted(candles.timestamp, to_micros(time)))
         for time, absent in ((start, 0), (end, len(candles)))
@@ -162,7 +153,8 @@ def _outputs(node: Node, filled: Mapping[int, np.ndarray[Any, Any]], rows: int) 
     return outputs
 
 
-def _rows(plan: Plan, candles: CandleArrays, first: int, last: int) -> FeatureBlock:
+def compute_rows(plan: Plan, candles: CandleArrays, first: int, last: int) -> FeatureBlock:
+    """The features of rows ``first <= row < last``, computed from the candles before them that there are."""
     out = np.empty((len(plan.features), last - first))
     places = {column: out[row] for row, column in enumerate(plan.columns)}
 
@@ -194,15 +186,17 @@ def _segments(plan: Plan, timestamps: Integers, first: int, last: int) -> Iterat
         first = stop
 
 
-def _blocks(plan: Plan, candles: CandleArrays, first: int, last: int) -> Iterator[FeatureBlock]:
-    """Blocks of whole segments, as many as fit into ``STREAM_ROWS``, at least one."""
+def cuts(
+    plan: Plan, candles: CandleArrays, first: int, last: int, most: int = STREAM_ROWS
+) -> Iterator[tuple[int, int]]:
+    """The rows in ranges of whole segments, as many as fit into ``most``, at least one."""
     begin = first
     for start, stop in _segments(plan, candles.timestamp, first, last):
-        if stop - begin > STREAM_ROWS and start > begin:
-            yield _rows(plan, candles, begin, start)
+        if stop - begin > most and start > begin:
+            yield begin, start
             begin = start
     if begin < last:
-        yield _rows(plan, candles, begin, last)
+        yield begin, last
 
 
 def _checked(indicator: Indicator, outputs: tuple[Any, ...], rows: int) -> tuple[Floats, ...]:

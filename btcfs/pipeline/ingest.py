@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -13,12 +15,13 @@ import pandas as pd
 
 from btcfs import catalogue
 from btcfs.definitions import FeatureGroup
+from btcfs.engines import LOCAL, Engine
 from btcfs.errors import ConfigError, InsufficientHistory, NotFound
 from btcfs.instants import from_micros, now, to_micros
 from btcfs.pipeline.acceptance import Accepted, accept
 from btcfs.pipeline.candles import CandleArrays
 from btcfs.pipeline.commit import commit
-from btcfs.pipeline.compute import compute_blocks
+from btcfs.pipeline.compute import FeatureBlock
 from btcfs.pipeline.history import (
     CandleHistory,
     Overlay,
@@ -30,9 +33,12 @@ from btcfs.pipeline.history import (
     newest,
 )
 from btcfs.pipeline.ingest_report import IngestReport, Notice
+from btcfs.pipeline.partitions import Partition
 from btcfs.pipeline.plan import Plan, plan
 from btcfs.pipeline.preview import preview
+from btcfs.pipeline.spread import computed, partition_rows
 from btcfs.pipeline.standard import candle_group, named
+from btcfs.pipeline.work import Work
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.sources import CandleRequest, Source
 from btcfs.store import FeatureStore
@@ -55,8 +61,8 @@ class Ingest:
     ``group`` and ``candles`` default to the standard names of the interval; ``features`` to all that
     are installed. ``batch_size`` is the rows sent at a time, all inside one commit. With
     ``quarantine``, rejected candles go to that file and the rest goes on; without, one bad candle
-    stops the run. ``now`` is the instant that decides which candles are closed. ``notify`` is told
-    of each step.
+    stops the run. ``now`` is the instant that decides which candles are closed. ``engine`` computes the
+    features, without one this process does. ``notify`` is told of each step.
 
     A run writes the features first and the candles they came from last. So whatever stops it in
     between, the next run sees the candles as new and does the rest again.
@@ -76,6 +82,7 @@ class Ingest:
     dry_run: bool = False
     now: datetime | None = None
     plugins: Plugins = attrs.field(factory=installed_plugins)
+    engine: Engine | None = None
     notify: Listener = _silent
 
     def __attrs_post_init__(self) -> None:
@@ -126,10 +133,16 @@ class Ingest:
 
     def backfill(self, start: datetime, end: datetime) -> IngestReport:
         """Ingest the candles with ``start <= open time < end``, fetching the lookback before them too."""
+        return self._run("backfill", self._backfill_request(start, end), lambda fetched: (start, end))
+
+    def prepare_backfill(self, start: datetime, end: datetime) -> Work:
+        """Fetch and validate what ``backfill`` would write, for ``write``; both inside one ``store.exclusive()``."""
+        return self._prepared("backfill", self._backfill_request(start, end), lambda fetched: (start, end))
+
+    def _backfill_request(self, start: datetime, end: datetime) -> CandleRequest:
         if start >= end:
             raise ConfigError(f"backfill ends {end}, before it starts {start}")
-        request = self._request(start=self.plan.first_needed(start), end=end)
-        return self._run("backfill", request, lambda fetched: (start, end))
+        return self._request(start=self.plan.first_needed(start), end=end)
 
     def _request(
         self, start: datetime | None = None, end: datetime | None = None, last: int | None = None
@@ -152,17 +165,32 @@ class Ingest:
 
     def _run(self, mode: str, request: CandleRequest, wanted: Callable[[CandleArrays], Rows]) -> IngestReport:
         with self.store.exclusive():
-            self._check_definitions()
-            accepted = self._fetch(request)
-            report = self._begun(mode, accepted)
-            if not len(accepted.candles):
-                return report
-            target = wanted(accepted.candles)
-            fetched = accepted.candles.since(self.plan.first_needed_micros(to_micros(target[0])))
-            laid = self.history.under(fetched)
-            ranges = self._ranges(target, laid)
-            report = attrs.evolve(report, fetched=len(fetched))
-            return self._commit(report, laid, ranges, fetched)
+            work = self._prepared(mode, request, wanted)
+            parts = work.partitions(self.plan, partition_rows(self.engine, work.rows))
+            with closing(computed(self.plan, self.plugins, parts, self.engine)) as blocks:
+                return self.write(work, parts, blocks)
+
+    def _prepared(self, mode: str, request: CandleRequest, wanted: Callable[[CandleArrays], Rows]) -> Work:
+        self._check_definitions()
+        accepted = self._fetch(request)
+        report = self._begun(mode, accepted)
+        if not len(accepted.candles):
+            return Work(report, accepted.candles, accepted.candles)
+        target = wanted(accepted.candles)
+        fetched = accepted.candles.since(self.plan.first_needed_micros(to_micros(target[0])))
+        laid = self.history.under(fetched)
+        ranges = self._ranges(target, laid)
+        report = attrs.evolve(report, fetched=len(fetched))
+        if not ranges:
+            return Work(report, fetched, laid.candles)
+        history = self.history.around(laid.candles, self.plan.first_needed(ranges[0][0]), ranges[-1][1])
+        report = attrs.evolve(report, new_candles=laid.new, restated_candles=laid.restated)
+        work = Work(report, fetched, history, tuple(ranges))
+        if work.rows and len(history) <= self.plan.lookback:
+            raise InsufficientHistory(
+                self.plan.lookback + 1, len(history), f"the features of {self.feature_group.title}"
+            )
+        return attrs.evolve(work, report=self._planned(work))
 
     def _fetch(self, request: CandleRequest) -> Accepted:
         if self.source is None:
@@ -186,6 +214,7 @@ class Ingest:
             group=self.feature_group.name,
             version=self.feature_group.version,
             features=len(self.plan.features),
+            engine=LOCAL if self.engine is None else self.engine.name,
             fetched=len(accepted.candles),
             rejected=accepted.validation.rejected,
             repaired=accepted.validation.repaired,
@@ -207,65 +236,73 @@ class Ingest:
                 ranges.append((max(span[0], summary.start - self.step), min(reach, summary.end)))
         return joined(ranges)
 
-    def _commit(self, report: IngestReport, laid: Overlay, ranges: list[Rows], fetched: CandleArrays) -> IngestReport:
-        if not ranges:
-            return report
-        history = self.history.around(laid.candles, self.plan.first_needed(ranges[0][0]), ranges[-1][1])
-        rows = sum(len(history.between(start, end)) for start, end in ranges)
-        if rows and len(history) <= self.plan.lookback:
-            raise InsufficientHistory(
-                self.plan.lookback + 1, len(history), f"the features of {self.feature_group.title}"
-            )
-        size = self.batch_size or min(max(LEAST_BATCH, rows // 20), MOST_BATCH)
-        self.notify(Notice(2, "start", "Engineering features"))
-        self.notify(Notice(2, "done", f"{len(self.plan.features)} features", detail=self.plan.feature_names))
-        frames = self._announced(self._feature_frames(history, ranges, size), rows, size)
-        report = self._planned(report, laid, ranges, history, size)
+    def write(self, work: Work, parts: Sequence[Partition], blocks: Iterable[FeatureBlock]) -> IngestReport:
+        """Commit prepared work, whose partitions' features are ``blocks``; in a dry run only compare with what is stored.
+
+        Takes one block of each partition and no more.
+        """
+        if not work.ranges:
+            return work.report
+        report = attrs.evolve(
+            work.report,
+            partitions=len(parts),
+            overlap=sum(part.overlap for part in parts),
+        )
+        self._tell_plan(report, parts)
+        frames = self._announced(self._feature_frames(islice(blocks, len(parts)), report), report)
         if self.dry_run:
             return report.written(preview(self.store, self.feature_group, frames, self.symbol))
         self.store.apply(self.candle_group)
         self.store.apply(self.feature_group)
         done = commit(self.store, self.feature_group, frames, self.plugins)
         self.notify(Notice(4, "start", "Computing feature statistics"))
-        commit(self.store, self.candle_group, self._candle_frames(fetched), self.plugins, describe=False)
+        commit(self.store, self.candle_group, self._candle_frames(work.fetched), self.plugins, describe=False)
         outcome = "Statistics computed and stored" if done.report.commit_id else "Nothing changed, nothing to describe"
         self.notify(Notice(4, "done", done.warnings[0] if done.warnings else outcome))
         return report.written(done.report, done.warnings)
 
-    def _planned(
-        self, report: IngestReport, laid: Overlay, ranges: list[Rows], history: CandleArrays, size: int
-    ) -> IngestReport:
-        computed = [history.between(start, end) for start, end in ranges]
+    def _planned(self, work: Work) -> IngestReport:
+        computed = [work.history.between(start, end) for start, end in work.ranges]
         times = [candles.timestamp for candles in computed if len(candles)]
         rows = sum(map(len, computed))
-        warmup = max(0, self.plan.lookback - int(np.searchsorted(history.timestamp, times[0][0]))) if times else 0
+        warmup = max(0, self.plan.lookback - int(np.searchsorted(work.history.timestamp, times[0][0]))) if times else 0
         warmup = min(warmup, rows)
         warnings = (
             f"{warmup} rows lie within {self.plan.lookback} candles of the first one known and have features without a value",
         )
+        size = self.batch_size or min(max(LEAST_BATCH, rows // 20), MOST_BATCH)
         return attrs.evolve(
-            report,
-            new_candles=laid.new,
-            restated_candles=laid.restated,
+            work.report,
             start=from_micros(times[0][0]) if times else None,
             end=from_micros(times[-1][-1]) if times else None,
             warmup_rows=warmup,
             batch_size=size,
             batches=-(-rows // size),
-            warnings=(*report.warnings, *warnings[: bool(warmup)]),
+            warnings=(*work.report.warnings, *warnings[: bool(warmup)]),
         )
 
-    def _feature_frames(self, history: CandleArrays, ranges: list[Rows], size: int) -> Iterator[pd.DataFrame]:
-        blocks = (block for start, end in ranges for block in compute_blocks(self.plan, history, start, end))
-        return batches((block.frame(self.symbol, self.feature_group) for block in blocks if len(block)), size)
+    def _tell_plan(self, report: IngestReport, parts: Sequence[Partition]) -> None:
+        self.notify(Notice(2, "start", "Engineering features"))
+        text = f"{len(self.plan.features)} features"
+        if self.engine is not None:
+            most = max(map(len, parts), default=0)
+            text += (
+                f" on {self.engine.name}, {self.engine.workers} workers: {report.partitions:,} partitions of at most "
+                f"{most:,} rows, with {report.overlap:,} candles of overlap"
+            )
+        self.notify(Notice(2, "done", text, detail=self.plan.feature_names))
+
+    def _feature_frames(self, blocks: Iterable[FeatureBlock], report: IngestReport) -> Iterator[pd.DataFrame]:
+        assert report.batch_size is not None
+        return batches((block.frame(self.symbol, self.feature_group) for block in blocks), report.batch_size)
 
     def _candle_frames(self, candles: CandleArrays) -> Iterator[pd.DataFrame]:
         for first in range(0, len(candles), CANDLE_ROWS):
             yield candle_frame(candles.rows(first, first + CANDLE_ROWS), self.symbol, self.candle_group)
 
-    def _announced(self, frames: Iterator[pd.DataFrame], rows: int, size: int) -> Iterator[pd.DataFrame]:
-        total = -(-rows // size)
-        self.notify(Notice(3, "start", f"Ingesting features in batches of {size:,}", done=0, total=total))
+    def _announced(self, frames: Iterator[pd.DataFrame], report: IngestReport) -> Iterator[pd.DataFrame]:
+        total = report.batches
+        self.notify(Notice(3, "start", f"Ingesting features in batches of {report.batch_size:,}", done=0, total=total))
         for number, frame in enumerate(frames, 1):
             yield frame
             text = f"Batch {number}/{total} ingested ({len(frame):,} records)"

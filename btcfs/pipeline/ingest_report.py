@@ -29,8 +29,9 @@ class IngestReport:
 
     ``fetched`` candles were taken, warm-up included; ``inserted``, ``updated`` and ``unchanged``
     count feature rows, ``new_candles`` and ``restated_candles`` the raw layer. ``start`` and ``end``
-    are the first and last open time computed, None if nothing was. A dry run counts what it would
-    have written and has no ``commit_id``.
+    are the first and last open time computed, None if nothing was. The features were computed by
+    ``engine`` in so many ``partitions``, for which ``overlap`` candles were looked at again. A dry run
+    counts what it would have written and has no ``commit_id``.
     """
 
     mode: str
@@ -53,6 +54,9 @@ class IngestReport:
     warmup_rows: int = 0
     batch_size: int | None = None
     batches: int = 0
+    engine: str = "local"
+    partitions: int = 0
+    overlap: int = 0
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
     quarantine: str | None = None

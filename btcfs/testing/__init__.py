@@ -6,9 +6,15 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME = {"BackendTests": "backends", "IndicatorTests": "indicators", "ModelTests": "models", "SourceTests": "sources"}
+_HOME = {
+    "BackendTests": "backends",
+    "EngineTests": "engines",
+    "IndicatorTests": "indicators",
+    "ModelTests": "models",
+    "SourceTests": "sources",
+}
 
-__all__ = ["BackendTests", "IndicatorTests", "ModelTests", "SourceTests"]
+__all__ = ["BackendTests", "EngineTests", "IndicatorTests", "ModelTests", "SourceTests"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +42,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from btcfs.testing.backends import BackendTests as BackendTests
+    from btcfs.testing.engines import EngineTests as EngineTests
     from btcfs.testing.indicators import IndicatorTests as IndicatorTests
     from btcfs.testing.models import ModelTests as ModelTests
     from btcfs.testing.sources import SourceTests as SourceTests

@@ -30,6 +30,7 @@ _NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume")
 class FileSource:
     """A file of candles, read anew for each request in memory that does not grow with it.
 
+    ``{symbol}`` in the path stands for the symbol asked, so that many markets may lie in a file each.
     ``timezone`` is the zone of times that state none. The newest candle of a file is left out as
     unfinished unless ``last`` is ``keep`` or ``complete_until`` (an instant, RFC 3339) says until
     when its candles are complete. ``volume`` tells what a lone volume column is in: ``base`` or
@@ -51,13 +52,15 @@ class FileSource:
 
     def fetch(self, request: CandleRequest) -> Fetched:
         """As ``Source.fetch`` says. The layout is recognised here, the rows are read with the frames."""
-        table = open_table(self.name, self.path)
+        symbol = request.symbol.replace("/", "-")
+        chosen = attrs.evolve(self, path=str(self.path).replace("{symbol}", symbol))
+        table = open_table(self.name, chosen.path)
         try:
-            layout = recognise(table.names, request.symbol.replace("/", "-"), self.volume)
+            layout = recognise(table.names, symbol, self.volume)
         except SchemaError as exc:
-            raise SchemaError(f"{self.path} {exc}") from exc
+            raise SchemaError(f"{chosen.path} {exc}") from exc
         report = SourceReport(self.name, layout=layout.name)
-        walk = _Walk(self, request.settled(), table, layout, report, _state(self.path))
+        walk = _Walk(chosen, request.settled(), table, layout, report, _state(chosen.path))
         return Fetched(walk, walk.report)
 
 

@@ -15,7 +15,20 @@ import btcfs
 from distributions import run
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"duckdb", "numpy", "pandas", "pyarrow", "talib", "ccxt", "sklearn", "hopsworks", "feast", "polars"}
+HEAVY = {
+    "duckdb",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "talib",
+    "ccxt",
+    "sklearn",
+    "hopsworks",
+    "feast",
+    "polars",
+    "pyspark",
+    "ray",
+}
 MODULES = "import sys, json; {code}; print(json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))"
 
 if sys.version_info >= (3, 11):
