@@ -94,11 +94,11 @@ class Registered:
             )
         with self._repository.translated("registry"):
             if isinstance(definition, FeatureView):
-                feast.apply([], objects_to_delete=[feast.get_feature_service(feast_name(definition))], partial=False)
+                self._repository.applied([], deleted=[feast.get_feature_service(feast_name(definition))])
                 return
             views = [feast.get_feature_view(feast_name(definition)), *([stored.online] if stored.whole else [])]
             sources = [view.batch_source for view in views]
-            feast.apply([], objects_to_delete=[*views, *sources], partial=False)
+            self._repository.applied([], deleted=[*views, *sources])
         self._shelf(definition, stored.identity).drop()
 
     def _apply_group(self, group: FeatureGroup) -> None:
@@ -106,7 +106,7 @@ class Registered:
         from feast import Field
 
         refuse_reserved(group)
-        feast, name = self._repository.feast, feast_name(group)
+        name = feast_name(group)
         self._refuse_foreign(name, online_name(group), group)
         *entities, key = self._entities((*group.entity, KEY), group)
         before = next(
@@ -141,8 +141,8 @@ class Registered:
             )
             # Applied twice: as an online view for Feast to make its table, then as one that nobody materializes,
             # for while Feast materializes a view it refuses to serve it (feast-dev/feast#6780).
-            feast.apply([*entities, key, FeastView(**online, online=True)])
-            feast.apply([FeastView(**online, online=False), view])
+            self._repository.applied([*entities, key, FeastView(**online, online=True)])
+            self._repository.applied([FeastView(**online, online=False), view])
         except BaseException:  # whatever stopped it, a shelf without its views would be found by nobody
             if not before:
                 shelf.drop()
@@ -158,7 +158,7 @@ class Registered:
         named = {each.definition: _feast_view(each) for each in self.stored() if _is_group(each)}
         parts = catalogue.resolve(named, view).parts
         projections = [feast.get_feature_view(named[group])[list(names)] for group, names, _ in parts if names]
-        feast.apply(
+        self._repository.applied(
             [
                 FeatureService(
                     name=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,8 +73,19 @@ class Repository:
         shared = store.type == "sqlite" or getattr(kind, "value", kind) == "singleton"
         return self._one_at_a_time if shared else contextlib.nullcontext()
 
-    def asked(self, what: str, call: Callable[[], Result]) -> Result:
-        """The answer of a store that may not answer at all. StoreUnavailable if it takes longer than the timeout."""
+    def applied(self, objects: Sequence[Any], *, deleted: Sequence[Any] = ()) -> None:
+        """Feast's ``apply``, which changes the registry and then the online store, either of which may be silent."""
+
+        def call() -> None:
+            with self.online():
+                self.feast.apply(list(objects), objects_to_delete=list(deleted), partial=not deleted)
+
+        # Feast reads a SQL registry whole after each change, and that may take longer than an answer does.
+        self.asked("registry or the online store", call, patience=6)
+
+    def asked(self, what: str, call: Callable[[], Result], *, patience: int = 1) -> Result:
+        """The answer of a store that may not answer at all. StoreUnavailable if it takes longer than ``patience`` times
+        the timeout."""
         answer: list[Result] = []
         failure: list[BaseException] = []
 
@@ -87,10 +98,11 @@ class Repository:
         # A daemon, for a client that waits for a dead host may wait for minutes and must not hold up the exit.
         thread = threading.Thread(target=run, name="btcfs-feast", daemon=True)
         thread.start()
-        thread.join(self.timeout)
+        thread.join(self.timeout * patience)
         if thread.is_alive():
             raise StoreUnavailable(
-                f"the {what} of the Feast repository {self.root} did not answer within {self.timeout:.3g} s; "
+                f"the {what} of the Feast repository {self.root} did not answer within "
+                f"{self.timeout * patience:.3g} s; "
                 f"see its address in {self.root / CONFIG}, or wait longer with timeout="
             )
         if failure:
@@ -109,8 +121,8 @@ class Repository:
             if not _of_a_store(exc):
                 raise
             raise StoreUnavailable(
-                f"the {what} of the Feast repository {self.root} cannot be used: {type(exc).__name__}: {_masked(exc)}. "
-                f"See its address and credentials in {self.root / CONFIG}"
+                f"the {what} of the Feast repository {self.root} cannot be used: {type(exc).__name__}: {_masked(exc)}; "
+                f"see its address and credentials in {self.root / CONFIG}"
             ) from exc
 
 
@@ -124,8 +136,9 @@ def open_repository(path: Path, *, create: bool, timeout: float) -> Repository:
     if not (root / CONFIG).is_file():
         if not create:
             raise ConfigError(
-                f"there is no {CONFIG} in {root}; name the folder of a Feast repository with path=, or make a local "
-                f"one with btcfs.connect('feast', path={str(path)!r}, create=True)"
+                f"there is no {CONFIG} in {root}; name the folder of a Feast repository with the option path, or have a "
+                f"local one made with the option create=True: both stand under [backends.feast] in btcfs.toml, or are "
+                f"given as in btcfs.connect('feast', path={str(path)!r}, create=True)"
             )
         _create(root)
     try:
@@ -194,6 +207,6 @@ def _of_feast(exc: Exception) -> bool:
 
 
 def _masked(exc: Exception) -> str:
-    """What the error says, without the password of a connection string in it."""
-    text = re.sub(r"(://[^:@/\s]*:)[^@\s]*@", r"\1***@", str(exc))
+    """What the error says, in one line and without the password of a connection string in it."""
+    text = re.sub(r"(://[^:@/\s]*:)[^@\s]*@", r"\1***@", " ".join(str(exc).split()).rstrip("."))
     return re.sub(r"(password\s*=\s*)[^\s,]+", r"\1***", text, flags=re.IGNORECASE)

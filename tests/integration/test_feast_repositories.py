@@ -41,7 +41,7 @@ from btcfs.testing.backends.examples import (
 from btcfs_feast import connect
 from btcfs_feast.cells import OnlineView, Put, pack
 from btcfs_feast.turns import Tick
-from repositories import write_config
+from repositories import in_postgres, write_config
 
 OFFLINE = ("dask", "duckdb")
 
@@ -342,6 +342,22 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
                 with pytest.raises(StoreUnavailable, match="online store"):
                     store.write(group, candles(group, 2))
                 assert store.summary(group).rows == 0
+
+
+@pytest.mark.parametrize("which", ["offline", "online"])
+def test_a_postgres_that_is_not_there(tmp_path: Path, which: str) -> None:
+    """A Postgres that keeps the rows, or serves them, and refuses or never answers is named, in time, and nothing is made."""
+    group = candle_group("a")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (servers.free_port(), silent.getsockname()[1]):
+            root = write_config(tmp_path / f"to{port}", **{which: in_postgres(port)})
+            with connect(root, timeout=2.0) as store:
+                begun = time.monotonic()
+                with pytest.raises(StoreUnavailable, match=f"{which} store .*feature_store.yaml"):
+                    store.apply(group)
+                assert time.monotonic() - begun < 40
+                assert list(store.definitions()) == []
+                assert not list((root / "data" / "btcfs").glob("parts/*"))
 
 
 def test_a_registry_that_changed_under_us(local: Path) -> None:
