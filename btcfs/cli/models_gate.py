@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from btcfs import catalogue
 from btcfs.cli import console
 from btcfs.errors import BtcfsError
 from btcfs.training.gate import (
@@ -70,17 +69,9 @@ def _certified(session: Session, store: FeatureStore, bundle: Bundle) -> GateChe
 
 
 def _verified(session: Session, store: FeatureStore, bundle: Bundle) -> list[Check]:
-    from btcfs.instants import now
-    from btcfs.pipeline.plan import plan
-    from btcfs.pipeline.standard import candle_group
-    from btcfs.pipeline.verify import Verification
+    from btcfs.training.activation_checks import verification
 
     config = session.config
-    name, version = bundle.view.groups[0]
-    group = catalogue.find_group(store.definitions(), name, version)
-    interval = group.interval or config.interval
-    computed = plan(session.plugins.indicators(), interval, group.feature_names)
-    candles = candle_group(interval, config.stated("candles"))
-    expected = computed.group(group.name, group.version)
-    checks = Verification(store, computed, expected, candles, bundle.symbol or config.symbol, now()).checks()
+    symbol = bundle.symbol or config.symbol
+    checks = verification(store, bundle.view, session.plugins, symbol, config.stated("candles")).checks()
     return [check for check in checks if check.name != "view"]  # the bundle's own view has a check of its own

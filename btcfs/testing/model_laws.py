@@ -157,7 +157,9 @@ def units(subject: Subject) -> None:
     factors = 2.0 ** np.linspace(-9, 9, rows.shape[1]).round()  # powers of two, which round nothing
     plain = subject.estimate(subject.built().fit(rows, target), matrix)
     scaled = subject.estimate(subject.built().fit(rows * factors, target), matrix * factors)
-    subject.require("units", _near(plain, scaled, 1e-6), "predicts otherwise when a feature is in another unit")
+    subject.require(
+        "units", _near(plain, scaled, 1e-6), "predicts otherwise when a feature is in another unit; scale inside it"
+    )
 
 
 def compiled(subject: Subject) -> None:

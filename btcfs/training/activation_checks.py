@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from btcfs import catalogue
+from btcfs.definitions import FeatureView
 from btcfs.errors import BtcfsError
 from btcfs.indicators import Indicator
 from btcfs.instants import now
@@ -47,20 +48,22 @@ def _skill(tasks: Mapping[str, TaskReport]) -> gate.GateCheck:
 
 def _data(store: FeatureStore, data: TrainingSet, plugins: Plugins) -> gate.GateCheck:
     """The answer of verification on the view's first group."""
+    symbol = str(data.provenance["query"]["entity"].get("symbol", ""))
     try:
-        return gate.data_checks(list(_verification(store, data, plugins).checks()))
+        return gate.data_checks(list(verification(store, data.view, plugins, symbol).checks()))
     except BtcfsError as exc:
         return gate.GateCheck(gate.DATA_CHECKS, False, f"could not be made: {exc}")
 
 
-def _verification(store: FeatureStore, data: TrainingSet, plugins: Plugins) -> Verification:
-    stored = store.definitions()
-    group = catalogue.find_group(stored, *data.view.groups[0])
+def verification(
+    store: FeatureStore, view: FeatureView, plugins: Plugins, symbol: str, candles: str | None = None
+) -> Verification:
+    """The verification of the view's first group; ``candles`` names the group of its candles if not the standard one."""
+    group = catalogue.find_group(store.definitions(), *view.groups[0])
     interval = group.interval or DEFAULT_INTERVAL
     computed = plan(plugins.indicators(), interval, group.feature_names)
-    symbol = str(data.provenance["query"]["entity"].get("symbol", ""))
     expected = computed.group(group.name, group.version)
-    return Verification(store, computed, expected, candle_group(interval), symbol, now())
+    return Verification(store, computed, expected, candle_group(interval, candles), symbol, now())
 
 
 def failed(checks: Sequence[gate.GateCheck]) -> list[str]:

@@ -12,7 +12,7 @@ from btcfs.errors import CheckFailed, DefinitionError, SchemaError
 from btcfs.models import TASKS, Task
 from btcfs.training.compiled_linear import Linear
 from btcfs.training.compiled_scaling import Arrays, Floats, Scaling
-from btcfs.training.compiled_sklearn import Link, Parts, parts, scaling_steps
+from btcfs.training.compiled_sklearn import Link, Parts, parts, pipeline_steps, scaling_steps
 from btcfs.training.compiled_trees import Tree, Trees, combined
 
 __all__ = ["Compiled", "Linear", "Parity", "Parts", "Tree", "Trees", "combined", "compile_pipeline", "parity"]
@@ -125,8 +125,7 @@ def compile_pipeline(fitted: Any, task: Task) -> Compiled:
     """
     if task not in TASKS:
         raise DefinitionError(f"task {task!r} is not {' or '.join(TASKS)}")
-    steps = [step for _, step in fitted.steps] if hasattr(fitted, "steps") else [fitted]
-    *transformers, estimator = steps
+    *transformers, estimator = pipeline_steps(fitted)
     width = getattr(fitted, "n_features_in_", None)
     if width is None:
         raise DefinitionError(f"the {type(estimator).__name__} has not been fitted, so it cannot be compiled")

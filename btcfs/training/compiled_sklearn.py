@@ -26,6 +26,14 @@ class Parts:
     handles_missing: bool = False
 
 
+def pipeline_steps(estimator: Any) -> list[Any]:
+    """The steps of a Pipeline in order, or the estimator alone, whose own ``steps`` may mean anything else."""
+    steps = getattr(estimator, "steps", None)
+    if isinstance(steps, list) and all(isinstance(step, tuple) and len(step) == 2 for step in steps):
+        return [step for _, step in steps]
+    return [estimator]
+
+
 def scaling_steps(step: Any) -> tuple[tuple[str, Floats], ...]:
     """The operations of a fitted transformer. DefinitionError for one that is not known."""
     if step is None or step == "passthrough":

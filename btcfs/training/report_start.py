@@ -11,6 +11,7 @@ import numpy as np
 
 from btcfs import catalogue
 from btcfs.store import FeatureStore
+from btcfs.training.compiled_sklearn import pipeline_steps
 from btcfs.training.datasets import TrainingSet
 from btcfs.training.evaluation import years
 from btcfs.training.report import TrainingReport
@@ -60,8 +61,7 @@ def begun(
 
 def _described(estimator: Any) -> str:
     """The names of an estimator's steps, in order."""
-    steps = getattr(estimator, "steps", None) or [("", estimator)]
-    return " → ".join(type(step).__name__ for _, step in steps)
+    return " → ".join(type(step).__name__ for step in pipeline_steps(estimator))
 
 
 def _software() -> dict[str, str]:

@@ -228,6 +228,22 @@ def test_a_subclass_is_not_taken_for_its_parent() -> None:
         compile_pipeline(Bolder().fit(rows(50), target("regression", 50)), "regression")
 
 
+def test_a_model_may_have_steps_of_its_own() -> None:
+    """A plugin's estimator that counts its steps, or lists them, is not taken for a pipeline."""
+
+    class Stepping:
+        n_features_in_ = 2
+
+        def __init__(self, steps: Any) -> None:
+            self.steps = steps
+
+        def btcfs_parts(self, task: str) -> Parts:
+            return Parts(Linear(np.array([2.0, 0.0]), 1.0))
+
+    for steps in (20, [0.1, 0.01], None):
+        assert compile_pipeline(Stepping(steps), "regression").predict(np.array([3.0, 9.0])) == 7.0
+
+
 def test_an_unfitted_pipeline_is_refused() -> None:
     """What was never fitted cannot be compiled, and the message says so."""
     with pytest.raises(DefinitionError, match="has not been fitted"):
