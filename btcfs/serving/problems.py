@@ -27,7 +27,11 @@ RETRY_SECONDS = 1
 
 _log = logging.getLogger(__name__)
 
-_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"]+[/\\])+([^/\\\s:'\"]+)")
+# An absolute path of several parts; of a model version's file the version's folder counts as its last part too.
+_PATH = re.compile(
+    r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"]+[/\\])+?"
+    r"((?:v\d{8}T\d{6}Z[\d-]*[/\\])?[^/\\\s:'\"]+)(?![^\s:'\"])"
+)
 
 _STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
     (InsufficientHistory, 422, "insufficient-history"),
