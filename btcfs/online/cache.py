@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import lru_cache
-from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from btcfs.definitions import TIME_KEY, FeatureView
 from btcfs.instants import from_micros, to_micros
@@ -118,7 +118,7 @@ def known_vector(vector: FeatureVector, view: FeatureView, time: int | None = No
     """The vector with its times in microseconds (``time`` is its candle's, if known) and the names of its missing values."""
     names: tuple[str, ...] = ()
     values = vector.values
-    if not isfinite(values.dot(values)):  # so only if one is NaN, or huge; cheaper than a mask for each vector read
+    if b"\1" in np.isnan(values).tobytes():  # half the time of isnan().any()
         names = tuple(name for name, value in zip(view.features, values, strict=True) if value != value)
     values.flags.writeable = False
     timestamp = to_micros(vector.key[TIME_KEY]) if time is None else time

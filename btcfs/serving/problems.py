@@ -27,8 +27,11 @@ RETRY_SECONDS = 1
 
 _log = logging.getLogger(__name__)
 
-# Where things lie on the server is nobody's business: of an absolute path the last part is shown.
-_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"]+[/\\])+([^/\\\s:'\"]+)")
+# An absolute path of several parts; of a model version's file the version's folder counts as its last part too.
+_PATH = re.compile(
+    r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"]+[/\\])+?"
+    r"((?:v\d{8}T\d{6}Z[\d-]*[/\\])?[^/\\\s:'\"]+)(?![^\s:'\"])"
+)
 
 _STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
     (InsufficientHistory, 422, "insufficient-history"),
@@ -83,10 +86,15 @@ def problem_of(error: Exception) -> Problem:
     for kind, status, name in _STATUS:
         if isinstance(error, kind):
             needed, have = getattr(error, "needed", None), getattr(error, "have", None)
-            detail = _PATH.sub(r"…/\1", str(error))
-            return Problem(f"urn:btcfs:{name}", HTTPStatus(status).phrase, status, detail, needed, have)
+            phrase = HTTPStatus(status).phrase
+            return Problem(f"urn:btcfs:{name}", phrase, status, without_paths(str(error)), needed, have)
     _log.error("a request failed", exc_info=error)
     return _problem(500, "internal", "the server failed; its log says why")
+
+
+def without_paths(text: str) -> str:
+    """The text with the last part only of each absolute path: where things lie on the server is nobody's business."""
+    return _PATH.sub(r"…/\1", text)
 
 
 def status_problem(status: int, detail: str) -> Problem:

@@ -28,7 +28,7 @@ from btcfs.serving.counters import CONTENT_TYPE
 from btcfs.serving.endpoint import found
 from btcfs.serving.openapi import document
 from btcfs.serving.predictor import answer, asked
-from btcfs.serving.problems import problem_of
+from btcfs.serving.problems import problem_of, without_paths
 from btcfs.serving.request_parts import json_answer, parameters, running, whole_body, whole_number
 from btcfs.serving.service import Service
 from btcfs.serving.store_gauges import store_gauges
@@ -70,7 +70,7 @@ class Routes:
                 "model_version": model.bundle.version,
                 "backend": service.store.name,
                 "newest_age_s": age,
-                "refused_model": service.failure,
+                "refused_model": None if service.failure is None else without_paths(service.failure),
             }
         )
 

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_NO_MODEL = "no version is active; btcfs train makes one, btcfs models activate chooses it"
+
 
 class Models(Protocol):
     """Where bundles come from: the registry of a models folder."""
@@ -92,8 +94,7 @@ class Service:
     def model(self) -> ActiveModel:
         """The model in use. StoreUnavailable if there is none."""
         if self._model is None:
-            why = f": {self.failure}" if self.failure else "; btcfs train makes one, btcfs models activate chooses it"
-            raise StoreUnavailable(f"no model is active{why}")
+            raise StoreUnavailable(f"no model is served: {self.failure or _NO_MODEL}")
         return self._model
 
     @property
@@ -135,7 +136,7 @@ class Service:
             try:
                 model = self._loaded()
             except BtcfsError as exc:
-                self.failure = f"{type(exc).__name__}: {exc}"
+                self.failure = str(exc)
                 self.counters.reloads["failed"] += 1
                 raise
             self.failure = None
@@ -146,7 +147,7 @@ class Service:
     def _loaded(self) -> ActiveModel:
         bundle = self.models.active()
         if bundle is None:
-            raise StoreUnavailable("no model is active; btcfs train makes one, btcfs models activate chooses it")
+            raise StoreUnavailable(_NO_MODEL)
         plugins = installed_plugins() if self._plugins is None else self._plugins
         model = activated(self.store, bundle, plugins, candles=self.options.candles, capacity=self.options.most_vectors)
         model.features.warm(self.options.symbol)

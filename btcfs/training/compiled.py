@@ -42,7 +42,7 @@ class Compiled:
         vector = np.ascontiguousarray(values, dtype=np.float64)
         if vector.shape != (self.width,):
             raise SchemaError(f"a vector of shape {vector.shape} was given to a model of {self.width} features")
-        if not math.isfinite(vector.dot(vector)):  # so only if a value is not, or huge; a third of isfinite().all()
+        if b"\0" in np.isfinite(vector).tobytes():  # half the time of isfinite().all()
             self._refuse(vector)
         if self.scaling.steps:
             vector = self.scaling(vector)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from btcfs import memory
+from btcfs.catalogue import find_group
 from btcfs.connection import connect
 from btcfs.definitions import TIME_KEY
 from btcfs.errors import InsufficientHistory, NotFound, SchemaError, StoreBusy
@@ -89,6 +91,19 @@ def test_the_cache_stays_within_its_capacity(store: Any) -> None:
             cache.get("BTC-USD", to_micros(time_))
 
     assert counting.reads == 20
+
+
+def test_huge_values_are_neither_missing_nor_warned_of(store: Any) -> None:
+    """A vector of the greatest numbers is whole, and looking at it makes no noise."""
+    group = find_group(store.definitions(), "bitcoin_features")
+    rows = store.read(group).tail(1)
+    store.write(group, rows.assign(sma_10=1e300, sma_20=-1e300, sma_50=np.nan))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known, _ = VectorCache(store, inference_view(store)).get("BTC-USD")
+
+    assert known.missing == ("sma_50",)
 
 
 def test_a_missing_key_is_not_kept(store: Any) -> None:

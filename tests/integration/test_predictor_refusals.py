@@ -119,6 +119,7 @@ def test_features_that_are_too_old_are_not_predicted_from(world: World) -> None:
     ("text", "shown"),
     [
         ("cannot open /srv/ours/x.sqlite: gone", "cannot open …/x.sqlite: gone"),
+        ("/srv/models/v20240601T000000Z-2/bundle.json is changed", "…/v20240601T000000Z-2/bundle.json is changed"),
         (r"cannot open C:\Users\me\online-1.sqlite: gone", "cannot open …/online-1.sqlite: gone"),
         (
             "no model version 'v1' in /home/me/models; there are: none",
