@@ -29,6 +29,12 @@ TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
 @click.option("--symbol", metavar="NAME", help="Market that a request without one means.")
 @click.option("--no-log", is_flag=True, help="Do not log predictions to the store.")
 @click.option(
+    "--log-seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Seconds between writes of the log; 2 if not given, and a day for a store with a budget of calls.",
+)
+@click.option(
     "--admin-token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"File with the token that opens the administrator's routes; or the variable {TOKEN_VARIABLE}.",
@@ -47,6 +53,7 @@ def command(
     models: Path,
     symbol: str | None,
     no_log: bool,
+    log_seconds: float | None,
     admin_token_file: Path | None,
     shadow: str | None,
     shadow_option: tuple[str, ...],
@@ -71,6 +78,7 @@ def command(
             candles=config.stated("candles"),
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
+            log_seconds=log_seconds,
         )
         settings = listening(app, host, port)
         server = server_of(settings)

@@ -45,6 +45,7 @@ class Options:
     deadline_seconds: float = 10.0
     threads: int = 4
     log_predictions: bool = True
+    log_seconds: float | None = None  # None: as PredictionLog chooses for the store
     watch_seconds: float = 1.0
     most_vectors: int = CAPACITY
 
@@ -109,7 +110,7 @@ class Service:
                 return
             self._store, self._owned = self._open_store()
             if self.options.log_predictions:
-                self._log = PredictionLog(self._store)
+                self._log = PredictionLog(self._store, interval=self.options.log_seconds)
                 self._log.start()
         try:
             self.reload()
