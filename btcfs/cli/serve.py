@@ -37,6 +37,12 @@ TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
 )
 @click.option("--no-log", is_flag=True, help="Do not log predictions to the store.")
 @click.option(
+    "--log-seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Seconds between writes of the log; 2 if not given, and a day for a store with a budget of calls.",
+)
+@click.option(
     "--admin-token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"File with the token that opens the administrator's routes; or the variable {TOKEN_VARIABLE}.",
@@ -56,6 +62,7 @@ def command(
     symbol: str | None,
     max_age: float | None,
     no_log: bool,
+    log_seconds: float | None,
     admin_token_file: Path | None,
     shadow: str | None,
     shadow_option: tuple[str, ...],
@@ -81,6 +88,7 @@ def command(
             admin_token=_token(admin_token_file),
             log_predictions=not no_log,
             max_age_seconds=None if max_age is None else max_age * 3600,
+            log_seconds=log_seconds,
         )
         settings = listening(app, host, port)
         server = server_of(settings)

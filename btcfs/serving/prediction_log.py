@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from threading import Condition, Lock, Thread
+from time import monotonic
 
 from btcfs.errors import BtcfsError
 from btcfs.serving.log_process import LogProcess
@@ -16,6 +17,9 @@ __all__ = ["PREDICTIONS", "Logged", "PredictionLog"]
 CAPACITY = 100_000
 BATCH = 10_000
 INTERVAL_SECONDS = 2.0
+# A write to a store with a month's budget of calls takes some twenty of them, whether it has one row or many.
+METERED_SECONDS = 86_400.0
+RETRY_SECONDS = 300.0  # until a store with a budget is asked again after it could not be reached
 # Rows from which on a batch is written by a process of its own, and seconds without such a batch until it ends.
 MANY = 256
 IDLE_SECONDS = 30.0
@@ -31,12 +35,15 @@ class PredictionLog:
     counts it. A batch that the busy store refuses stays in the queue and is tried again; one that
     it refuses for another reason is dropped and counted, and the reason logged.
 
+    What waits is written every ``interval`` seconds, and before that if it is a whole batch. The default is two seconds, and a
+    day for a store that counts its calls against a month's budget.
+
     What waits is encoded already, so that nothing of a request lives on with it. Writing a large
     batch would take the interpreter away from the requests again and again; so it is done by
     another process (``LogProcess``) where the store can be opened by one.
     """
 
-    def __init__(self, store: FeatureStore, capacity: int = CAPACITY, interval: float = INTERVAL_SECONDS) -> None:
+    def __init__(self, store: FeatureStore, capacity: int = CAPACITY, interval: float | None = None) -> None:
         self.written = 0
         self.dropped = 0
         self.last_error: str | None = None
@@ -53,6 +60,14 @@ class PredictionLog:
         self._writing = Lock()
         self._stopping = False
         self._thread: Thread | None = None
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one write to the next."""
+        if self._interval is not None:
+            return self._interval
+        # Asked each time, since a primary store that is away at first shows its budget later.
+        return METERED_SECONDS if hasattr(self._store, "usage") else INTERVAL_SECONDS
 
     @property
     def waiting(self) -> int:
@@ -144,9 +159,14 @@ class PredictionLog:
         return True
 
     def _work(self) -> None:
+        due = monotonic() + self.interval
+        refused = False
         while True:
             with self._wake:
-                stopping = self._stopping or self._wake.wait_for(lambda: self._stopping, self._interval)
+                pause = min(self.interval, INTERVAL_SECONDS)
+                stopping = self._stopping or self._wake.wait_for(lambda: self._stopping, pause)
+            if not stopping and monotonic() < due and (refused or self._waiting < BATCH):
+                continue
             try:
                 done = self.flush()
             except Exception as exc:  # noqa: BLE001 - a backend may fail in any way, and the log must outlive it
@@ -155,3 +175,5 @@ class PredictionLog:
                 done = False
             if stopping and (done or self.last_error):
                 return
+            refused = not done
+            due = monotonic() + (min(self.interval, RETRY_SECONDS) if refused else self.interval)

@@ -48,6 +48,7 @@ class Options:
     max_age_seconds: float | None = None  # of the newest candle's features; None answers from any and tells their age
     threads: int = 4
     log_predictions: bool = True
+    log_seconds: float | None = None  # None: as PredictionLog chooses for the store
     watch_seconds: float = 1.0
     most_vectors: int = CAPACITY
 
@@ -111,7 +112,7 @@ class Service:
                 return
             self._store, self._owned = self._open_store()
             if self.options.log_predictions:
-                self._log = PredictionLog(self._store)
+                self._log = PredictionLog(self._store, interval=self.options.log_seconds)
                 self._log.start()
         try:
             self.reload()

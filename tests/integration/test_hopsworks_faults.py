@@ -20,49 +20,8 @@ from btcfs.store import FeatureStore
 from btcfs.testing.backends.examples import candle_group, candles, view_of
 from btcfs_hopsworks import HopsworksStore, connect
 from btcfs_hopsworks.emulator.application import Emulator
-from btcfs_hopsworks.emulator.knobs import Knobs
 from btcfs_hopsworks.emulator.loopback import free_address
-
-TIMEOUT, WRITE_TIMEOUT = 2.0, 4.0
-PATIENCE = 30.0  # far above the sum of the deadlines of the few calls that one operation makes
-
-
-def _fault(kind: str, where: str, **fields: Any) -> Callable[[Knobs], object]:
-    return lambda knobs: knobs.add(kind, where, times=fields.pop("times", None), **fields)
-
-
-def _setting(**settings: Any) -> Callable[[Knobs], object]:
-    return lambda knobs: knobs.change(settings)
-
-
-FAULTS: dict[str, Callable[[Knobs], object]] = {
-    "500 once": lambda knobs: knobs.add("status", "rest *", status=500),
-    "500 for ever": _fault("status", "rest *", status=500),
-    "503 on writes of metadata": _fault("status", "rest POST *", status=503),
-    "429": _fault("status", "rest *", status=429),
-    "401": _fault("status", "rest *", status=401, code=320004),
-    "403": _fault("status", "rest *", status=403, code=320000),
-    "expired key": _setting(key_expired=True),
-    "torn answer": _fault("torn", "rest *"),
-    "dropped connection": _fault("drop", "rest *"),
-    "hanging socket": _fault("hang", "rest *"),
-    "hanging ingestion": _fault("hang", "rest *online_ingestion*"),
-    "Kafka down": _setting(kafka_down=True),
-    "Flight down": _setting(flight_down=True),
-    "Flight fails": _fault("fail", "flight *"),
-    "Flight hangs": _fault("hang", "flight *", seconds=10.0),
-    "Flight tears": _fault("torn", "flight *"),
-    "job fails": _fault("fail", "job *"),
-    "job never ends": _setting(jobs_stuck=True),
-    "slow job": _setting(job_delay=0.5),
-    "online rows fail": _fault("fail", "online *"),
-    "one online row is ignored": lambda knobs: knobs.add("ignore", "online *"),
-    "online lag": _setting(online_lag=0.4),
-    "MySQL fails": _fault("fail", "mysql *"),
-    "MySQL hangs": _fault("hang", "mysql *", seconds=10.0),
-    "MySQL drops": _fault("drop", "mysql *"),
-    "MySQL tears": _fault("torn", "mysql *"),
-}
+from hopsworks_faults import FAULTS, PATIENCE, TIMEOUT, WRITE_TIMEOUT, attempted
 
 
 @attrs.frozen
@@ -105,17 +64,6 @@ def scene(opened: tuple[Emulator, HopsworksStore]) -> Iterator[Scene]:
     store.get_online_features(view, [{"symbol": "BTC-USD"}])
     yield Scene(store, emulator, group, view, rows)
     emulator.knobs.reset()
-
-
-def attempted(act: Callable[[], Any]) -> Any:
-    """What it returned, or the error of ours that it raised; within patience."""
-    begun = time.monotonic()
-    try:
-        return act()
-    except BtcfsError as exc:
-        return exc
-    finally:
-        assert time.monotonic() - begun < PATIENCE
 
 
 def settled(act: Callable[[], Any]) -> Any:
