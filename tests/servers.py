@@ -21,7 +21,7 @@ PATIENCE = 60.0
 @contextmanager
 def postgres() -> Iterator[int]:
     """The port of a Postgres server on 127.0.0.1 with the user and database ``postgres`` and no password."""
-    initdb, server = binary("initdb", "/usr/lib/postgresql/*/bin"), binary("postgres", "/usr/lib/postgresql/*/bin")
+    initdb, server, ready = (binary(name, "/usr/lib/postgresql/*/bin") for name in ("initdb", "postgres", "pg_isready"))
     with _folder("postgres") as (folder, user):
         settings = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run([initdb, "-D", str(folder / "db"), *settings], check=True, capture_output=True, user=user)
@@ -29,6 +29,11 @@ def postgres() -> Iterator[int]:
         options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
         command = [server, "-D", str(folder / "db"), "-p", str(port), *options, "-c", "max_connections=300"]
         with _running(command, folder, user, port):
+            until = time.monotonic() + PATIENCE
+            # It listens before it lets anybody in.
+            while subprocess.run([ready, "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
+                assert time.monotonic() < until, (folder / "log").read_text()
+                time.sleep(0.05)
             yield port
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -201,8 +201,9 @@ class PartDraft:
             os.replace(self._draft, self._path)
 
     def discard(self) -> None:
-        self._writer.close()
-        self._copy.close()
+        for file in (self._writer, self._copy):
+            with suppress(OSError):  # closing writes, for which a full disk has no room; the file goes anyway
+                file.close()
         self._draft.unlink(missing_ok=True)
         Path(f"{self._draft}.draft").unlink(missing_ok=True)
 

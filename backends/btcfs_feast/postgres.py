@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import attrs
@@ -131,6 +131,7 @@ class TableDraft:
     def __init__(
         self, link: Link, group: FeatureGroup, tables: tuple[str, str, str], signature: tuple[int, str, int]
     ) -> None:
+        self._link = link
         self._group = group
         self._now, self._old, self._log = tables
         self._signature = signature
@@ -152,26 +153,34 @@ class TableDraft:
         self._open = True
 
     def add(self, rows: pa.Table, replacing: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        if replacing.any():
-            self._supersede(rows.filter(pa.array(replacing)))
-        put(self._cursor, self._now, signed(rows, *self._signature), {**self._group.dtypes, **_OWN_TYPES})
+        with self._working():
+            if replacing.any():
+                self._supersede(rows.filter(pa.array(replacing)))
+            put(self._cursor, self._now, signed(rows, *self._signature), {**self._group.dtypes, **_OWN_TYPES})
 
     def publish(self, entry: Entry) -> None:
         values = attrs.astuple(entry)
-        self._cursor.execute(
-            f"INSERT INTO {quoted(self._log)} ({listed(_ENTRY)}) VALUES ({', '.join(['%s'] * len(values))})", values
-        )
-        if entry.rows >= _MANY:
-            self._cursor.execute(_SUMMARISE, (self._now,))
-        self._transaction.__exit__(None, None, None)
-        self._close()
+        with self._working():
+            self._cursor.execute(
+                f"INSERT INTO {quoted(self._log)} ({listed(_ENTRY)}) VALUES ({', '.join(['%s'] * len(values))})", values
+            )
+            if entry.rows >= _MANY:
+                self._cursor.execute(_SUMMARISE, (self._now,))
+            self._transaction.__exit__(None, None, None)
+            self._close()
 
     def discard(self) -> None:
         if self._open:
             import psycopg
 
-            self._transaction.__exit__(psycopg.Rollback, psycopg.Rollback(), None)
+            with suppress(psycopg.Error):  # of a server that is gone, and the transaction with it
+                self._transaction.__exit__(psycopg.Rollback, psycopg.Rollback(), None)
             self._close()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with _known(self._group), self._link.translated():
+            yield
 
     def _close(self) -> None:
         self._open = False

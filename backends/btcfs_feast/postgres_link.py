@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from btcfs.errors import ConfigError
@@ -26,9 +26,13 @@ class Link:
         with self.connection() as connection, connection.transaction(), connection.cursor() as cursor:
             yield cursor
 
+    def translated(self) -> AbstractContextManager[None]:
+        """A block whose errors of the server are ours."""
+        return self._repository.translated("offline store")
+
     @contextmanager
     def connection(self) -> Iterator[Any]:
-        with self._repository.translated("offline store"):
+        with self.translated():
             connection = self._take()
             try:
                 yield connection

@@ -63,10 +63,11 @@ def _copied(
     journal: Path | None, dry_run: bool, quiet: bool,
 ) -> CopyPlan | CopyReport:  # fmt: skip
     from btcfs.transfer.copying import copy_store, plan_copy
-    from btcfs.transfer.places import apart, place
+    from btcfs.transfer.places import apart, place, refuse_missing
 
     one, other = (place(text, options, config=session.config) for text, options in places)
     apart(one, other)
+    refuse_missing(one)
     names = one.title, other.title
     path = _journal(*names, groups) if journal is None else journal
     with one.open() as source, other.open() as target:
@@ -111,10 +112,12 @@ def show_plan(plan: CopyPlan) -> None:
     console.line(f"from {plan.source} to {plan.target}, {'with' if plan.history else 'WITHOUT'} knowledge time")
     rows = [
         (g.group.title, g.rows, g.to_write, f"{g.bytes / 1e6:,.1f} MB", None if g.commits is None else len(g.commits),
-         len(g.standing.done), g.writes, ", ".join(f"{count:,} {kind}" for kind, count in (g.calls or {}).items()))
+         len(g.standing.done), g.writes)
         for g in plan.groups
     ]  # fmt: skip
-    console.table(("group", "rows", "to write", "size", "commits", "done", "writes", "calls"), rows)
+    console.table(("group", "rows", "to write", "size", "commits", "done", "writes"), rows)
+    if plan.calls:
+        console.line(f"calls to {plan.target}: {', '.join(f'{count:,} {kind}' for kind, count in plan.calls.items())}")
     if plan.definitions:
         console.line(f"definitions to apply: {', '.join(definition.title for definition in plan.definitions)}")
     for note in plan.notes:

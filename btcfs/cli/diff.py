@@ -45,10 +45,12 @@ def command(
     from btcfs.instants import parse_instant
     from btcfs.transfer.comparing import Tolerance
     from btcfs.transfer.diffing import diff_stores
-    from btcfs.transfer.places import apart, place
+    from btcfs.transfer.places import apart, place, refuse_missing
 
     one, other = place(a, a_option, config=session.config), place(b, b_option, config=session.config)
     apart(one, other)
+    for each in (one, other):
+        refuse_missing(each)
     low, high, known = (None if text is None else parse_instant(text) for text in (start, end, as_of))
     with (
         one.open() as left,

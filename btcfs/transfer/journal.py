@@ -6,9 +6,10 @@ import json
 import os
 import re
 import zlib
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from btcfs import durable
 from btcfs.errors import ConfigError, StoreUnavailable
@@ -28,7 +29,7 @@ class Journal:
     def __init__(self, path: Path | None, copy: dict[str, Any]) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         begin = {"kind": "begin", "format": FORMAT, **copy}
         if path is not None:
             try:
@@ -79,7 +80,8 @@ class Journal:
 
     def _open(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        # Without a buffer: what a full disk refused is not tried again when the file is closed.
+        self._file = path.open("a+b", buffering=0)
         self._file.seek(0)
         whole, line = 0, b""
         for line in self._file:
@@ -96,9 +98,11 @@ class Journal:
         self._file.seek(0, os.SEEK_END)
 
     @staticmethod
-    def _write(file: IO[bytes], record: dict[str, Any]) -> None:
+    def _write(file: FileIO, record: dict[str, Any]) -> None:
         text = json.dumps(record, separators=(",", ":")).encode()
-        file.write(b"%08x %s\n" % (zlib.crc32(text), text))
+        line = b"%08x %s\n" % (zlib.crc32(text), text)
+        while line:
+            line = line[file.write(line) :]
         durable.sync(file)
 
 

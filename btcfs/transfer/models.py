@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from btcfs import durable
-from btcfs.errors import CheckFailed, ConfigError, NotFound
+from btcfs.errors import CheckFailed, ConfigError, NotFound, StoreUnavailable
 from btcfs.training.bundle import load_bundle
 from btcfs.training.dataset_files import read_training_set
 from btcfs.training.ledger import read_trials, record
@@ -40,7 +40,7 @@ def copy_models(source: str | Path, target: str | Path, *, dry_run: bool = False
     """Copy every training set, model version and trial that the target lacks, and the activations.
 
     Each is read whole and checked by its own hashes before it is seen in the target, so a copy that was stopped
-    simply goes on. CheckFailed, before anything is written, if the target has another version of the same
+    simply goes on. StoreUnavailable if a file cannot be read or written; CheckFailed, before anything is written, if the target has another version of the same
     name or activations of its own; SchemaError if one in the source is damaged.
     """
     old, new = Path(source), Path(target)
@@ -50,6 +50,16 @@ def copy_models(source: str | Path, target: str | Path, *, dry_run: bool = False
         raise ConfigError(f"both models folders are {old.resolve()}; name two")
     if dry_run:
         return _plan(old, new)
+    try:
+        return _copied_into(new, old)
+    except OSError as exc:
+        raise StoreUnavailable(
+            f"cannot copy the models {old} to {new}: {exc}. What is there is whole; with that put right, the same command "
+            f"goes on"
+        ) from exc
+
+
+def _copied_into(new: Path, old: Path) -> ModelsCopy:
     with locked(new):
         plan = _plan(old, new)
         for abandoned in new.glob(f"**/{DRAFT}*"):  # of a copy that was killed: whoever lives holds the lock

@@ -12,7 +12,7 @@ import attrs
 from btcfs import backends
 from btcfs.config import Config, load, masked
 from btcfs.connection import connect, options_of
-from btcfs.errors import ConfigError
+from btcfs.errors import ConfigError, NotFound
 from btcfs.store import FeatureStore
 
 
@@ -27,12 +27,18 @@ class Place:
         return connect(self.backend, config=self.config)
 
     @property
+    def path(self) -> Path | None:
+        """Where the backend keeps its files, None for one that has no option ``path``."""
+        given = {**_paths(self.backend), **self.config.backends.get(self.backend, {})}.get("path")
+        return Path(given).expanduser().resolve() if isinstance(given, (str, Path)) else None
+
+    @property
     def title(self) -> str:
         """The backend with its options, a path in full and secrets hidden, as a journal names it."""
         given = self.config.backends.get(self.backend, {})
         known = {**_paths(self.backend), **given}
-        if isinstance(known.get("path"), (str, Path)):
-            known["path"] = str(Path(known["path"]).expanduser().resolve())
+        if self.path is not None:
+            known["path"] = str(self.path)
         return " ".join([self.backend, *(f"{name}={value}" for name, value in sorted(masked(known).items()))])
 
 
@@ -60,6 +66,12 @@ def apart(one: Place, other: Place) -> None:
     """ConfigError if two places are the same."""
     if one.title == other.title and one.backend != "memory":
         raise ConfigError(f"both stores are {one.title}; name two, such as duckdb:OLD and duckdb:NEW")
+
+
+def refuse_missing(place: Place) -> None:
+    """NotFound if nothing is where the store should be: to open it there would make an empty one."""
+    if place.path is not None and not place.path.exists():
+        raise NotFound(f"there is no {place.backend} store at {place.path}; name a folder that holds one")
 
 
 def _first_option(backend: str, text: str) -> str:

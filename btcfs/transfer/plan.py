@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -81,11 +82,15 @@ class CopyPlan:
     groups: tuple[GroupPlan, ...]
     notes: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        calls: dict[str, int] = {}
+    @property
+    def calls(self) -> dict[str, int]:
+        """The forecast of all groups together; empty if the target forecasts none."""
+        total: Counter[str] = Counter()
         for group in self.groups:
-            for kind, count in (group.calls or {}).items():
-                calls[kind] = calls.get(kind, 0) + count
+            total.update(group.calls or {})
+        return dict(total)
+
+    def to_dict(self) -> dict[str, Any]:
         return {
             "source": self.source,
             "target": self.target,
@@ -96,7 +101,7 @@ class CopyPlan:
             "groups": [group.to_dict() for group in self.groups],
             "rows": sum(group.rows for group in self.groups),
             "bytes": sum(group.bytes for group in self.groups),
-            "calls": calls or None,
+            "calls": self.calls or None,
             "notes": list(self.notes),
         }
 

@@ -86,6 +86,9 @@ def test_settings_files_and_options(run: Run, tmp_path: Path) -> None:
         (("diff", "duckdb", "duckdb:.btcfs"), "name two"),
     ):
         assert message in run(*arguments, code=2).output
+    for arguments in (("copy", "--from", "duckdb:nowhere", "--to", "duckdb:new"), ("diff", "duckdb", "duckdb:nowhere")):
+        assert "there is no duckdb store at" in run(*arguments, code=5).output
+        assert not (tmp_path / "nowhere").exists()
     assert "no feature group named 'x'" in run("copy", "--to", "duckdb:new", "--group", "x", code=5).output
 
 

@@ -22,6 +22,7 @@ from btcfs.errors import ConfigError, StoreBusy, StoreUnavailable
 from btcfs_duckdb import connect
 from integration import duckdb_child as child
 from integration.duckdb_child import GROUP, VIEW
+from small_disk import fill, mounted
 
 SCRIPT = Path(child.__file__)
 NOBODY = 65534
@@ -264,16 +265,10 @@ def test_a_damaged_row_among_many(folder: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A file system of 12 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(12) as place:
+        yield place
 
 
 def test_a_disk_too_small(small_disk: Path) -> None:
@@ -292,11 +287,9 @@ def test_a_disk_too_small(small_disk: Path) -> None:
 def test_a_full_disk(small_disk: Path, left: int) -> None:
     """At whatever step the disk is full, a commit is there whole or not at all, and the answer says which."""
     child.prepare(small_disk / "store")
-    filler = small_disk / "filler"
     with connect(small_disk / "store") as store:
         child.newest(store)
-        room = os.statvfs(small_disk)
-        filler.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
+        filler = fill(small_disk, left)
         problem = ""
         try:
             store.write(GROUP, child.commit(1))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from btcfs.errors import CheckFailed, ConfigError, NotFound, SchemaError
+from btcfs.errors import CheckFailed, ConfigError, NotFound, SchemaError, StoreUnavailable
 from btcfs.training.dataset_files import read_training_set, write_training_set
 from btcfs.training.gate import REQUIRED, GateCheck
 from btcfs.training.registry import Registry
-from btcfs.transfer.models import copy_models
+from btcfs.transfer.models import DRAFT, copy_models
+from small_disk import fill, mounted
 from trained import bundle
 from training_sets import made, market
 
@@ -89,6 +90,19 @@ def test_a_damaged_model_is_not_copied(source: Path, tmp_path: Path) -> None:
         copy_models(source, tmp_path / "target")
 
     assert not (tmp_path / "target" / version).exists()
+
+
+def test_a_full_disk(source: Path, tmp_path: Path) -> None:
+    """A folder without room is an error that says so and gets nothing half; with room made, the same call completes it."""
+    with mounted(4) as disk:
+        filler = fill(disk, 40_000)
+        with pytest.raises(StoreUnavailable, match=r"No space left.*the same command goes on"):
+            copy_models(source, disk / "target")
+        filler.unlink()
+        assert not list(disk.rglob(f"{DRAFT}*"))
+        copy_models(source, disk / "target")
+
+        assert Registry(disk / "target").versions() == Registry(source).versions()
 
 
 def test_wrong_folders(source: Path, tmp_path: Path) -> None:
