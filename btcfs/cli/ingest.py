@@ -111,7 +111,9 @@ def backfill(session: Session, start: str, end: str, symbols: str | None, **opti
     if symbols is None:
         _run(session, "backfill", options, lambda ingest: ingest.backfill(first, after))
     else:
-        _run_markets(session, [_canonical(name.strip()) for name in symbols.split(",")], first, after, options)
+        _run_markets(
+            session, [_canonical(name.strip()) for name in symbols.split(",") if name.strip()], first, after, options
+        )
 
 
 @command.command(name="create-view")

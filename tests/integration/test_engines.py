@@ -205,7 +205,7 @@ def test_the_driver_holds_a_few_results_at_most(engine: Engine, monkeypatch: pyt
     monkeypatch.setattr(spread, "STREAM_ROWS", 300)
     counting = Counting(engine)
     with connect("memory") as store:
-        backfill_markets(Ingest(store, Gapped(), interval="12h", now=NOW, engine=counting), SYMBOLS[:2], *YEARS)
+        backfill_markets(Ingest(store, Gapped(), interval="1d", now=NOW, engine=counting), SYMBOLS[:2], *YEARS)
 
     assert counting.total > 2 * engine.in_flight
     assert counting.most <= engine.in_flight
