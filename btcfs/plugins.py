@@ -174,7 +174,8 @@ class Plugins:
     def _implementations(self, hook: str, plugins: Iterable[PluginInfo]) -> list[tuple[PluginInfo, Callable[..., Any]]]:
         """Who implements the hook, in plugin order; pluggy's own order is last registered first."""
         found = {impl.plugin_name: impl.function for impl in getattr(self._manager.hook, hook).get_hookimpls()}
-        return [(info, found[info.name]) for info in plugins if info.name in found and info.error is None]
+        given = [info for info in plugins if info.name in found and info.error is None and not info.blocked]
+        return [(info, found[info.name]) for info in given]
 
     def _indicators(self, plugins: Iterable[PluginInfo]) -> list[tuple[str, Indicator]]:
         pairs = self._collect("btcfs_indicators", (Indicator, IndicatorFamily), plugins)

@@ -43,6 +43,6 @@ def command(line: list[str], site: Path, cwd: Path | None, **environ: str) -> su
         env={**kept, "PYTHONPATH": path, **environ},
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )

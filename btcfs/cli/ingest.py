@@ -111,7 +111,9 @@ def backfill(session: Session, start: str, end: str, symbols: str | None, **opti
     if symbols is None:
         _run(session, "backfill", options, lambda ingest: ingest.backfill(first, after))
     else:
-        _run_markets(session, [_canonical(name.strip()) for name in symbols.split(",")], first, after, options)
+        _run_markets(
+            session, [_canonical(name.strip()) for name in symbols.split(",") if name.strip()], first, after, options
+        )
 
 
 @command.command(name="create-view")
@@ -191,7 +193,7 @@ class _ingest:
     def __enter__(self) -> Ingest:
         from btcfs.cli.engines import opened_engine
         from btcfs.cli.sources import open_source
-        from btcfs.pipeline.ingest import Ingest
+        from btcfs.pipeline.configured import configured_ingest
 
         options = self.options
         symbol = options["symbol"]
@@ -205,20 +207,9 @@ class _ingest:
                 for name in ("batch_size", "repair_volume", "quarantine", "dry_run")
                 if options.get(name) is not None
             }
-            ingest = Ingest(
-                store,
-                source,
-                symbol=config.symbol,
-                interval=config.interval,
-                group=config.group if "group" in config.origins else None,
-                version=config.version,
-                candles=config.candles if "candles" in config.origins else None,
-                features=config.features or None,
-                plugins=self.session.plugins,
-                engine=engine,
-                **settings,
-                **({} if self.notify is None else {"notify": self.notify}),
-            )
+            if self.notify is not None:
+                settings["notify"] = self.notify
+            ingest = configured_ingest(store, config, self.session.plugins, source=source, engine=engine, **settings)
             self.opened = opened.pop_all()
         return ingest
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import attrs
-import numpy as np
 import pandas as pd
 
 from btcfs import catalogue
@@ -43,7 +42,6 @@ from btcfs.plugins import Plugins, installed_plugins
 from btcfs.sources import CandleRequest, Source
 from btcfs.store import FeatureStore
 
-LEAST_BATCH, MOST_BATCH = 100, 65_536  # rows sent at a time; in between, a twentieth of all
 CANDLE_ROWS = 262_144  # candles sent at a time
 OVERLAP = 48  # candles that a daily run fetches again, to notice what the exchange restated
 
@@ -190,7 +188,7 @@ class Ingest:
             raise InsufficientHistory(
                 self.plan.lookback + 1, len(history), f"the features of {self.feature_group.title}"
             )
-        return attrs.evolve(work, report=self._planned(work))
+        return work.planned(self.plan, self.batch_size)
 
     def _fetch(self, request: CandleRequest) -> Accepted:
         if self.source is None:
@@ -243,43 +241,20 @@ class Ingest:
         """
         if not work.ranges:
             return work.report
-        report = attrs.evolve(
-            work.report,
-            partitions=len(parts),
-            overlap=sum(part.overlap for part in parts),
-        )
+        report = attrs.evolve(work.report, partitions=len(parts), overlap=sum(part.overlap for part in parts))
         self._tell_plan(report, parts)
         frames = self._announced(self._feature_frames(islice(blocks, len(parts)), report), report)
         if self.dry_run:
             return report.written(preview(self.store, self.feature_group, frames, self.symbol))
+        first = list(islice(frames, 1))  # before anything is applied: indicators that fail leave the store as it was
         self.store.apply(self.candle_group)
         self.store.apply(self.feature_group)
-        done = commit(self.store, self.feature_group, frames, self.plugins)
+        done = commit(self.store, self.feature_group, chain(first, frames), self.plugins)
         self.notify(Notice(4, "start", "Computing feature statistics"))
         commit(self.store, self.candle_group, self._candle_frames(work.fetched), self.plugins, describe=False)
         outcome = "Statistics computed and stored" if done.report.commit_id else "Nothing changed, nothing to describe"
         self.notify(Notice(4, "done", done.warnings[0] if done.warnings else outcome))
         return report.written(done.report, done.warnings)
-
-    def _planned(self, work: Work) -> IngestReport:
-        computed = [work.history.between(start, end) for start, end in work.ranges]
-        times = [candles.timestamp for candles in computed if len(candles)]
-        rows = sum(map(len, computed))
-        warmup = max(0, self.plan.lookback - int(np.searchsorted(work.history.timestamp, times[0][0]))) if times else 0
-        warmup = min(warmup, rows)
-        warnings = (
-            f"{warmup} rows lie within {self.plan.lookback} candles of the first one known and have features without a value",
-        )
-        size = self.batch_size or min(max(LEAST_BATCH, rows // 20), MOST_BATCH)
-        return attrs.evolve(
-            work.report,
-            start=from_micros(times[0][0]) if times else None,
-            end=from_micros(times[-1][-1]) if times else None,
-            warmup_rows=warmup,
-            batch_size=size,
-            batches=-(-rows // size),
-            warnings=(*work.report.warnings, *warnings[: bool(warmup)]),
-        )
 
     def _tell_plan(self, report: IngestReport, parts: Sequence[Partition]) -> None:
         self.notify(Notice(2, "start", "Engineering features"))

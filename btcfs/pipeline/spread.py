@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Generator, Iterable
 
@@ -19,6 +20,7 @@ from btcfs.plugins import Plugins
 
 LEAST_ROWS = 4_096  # below that, a task costs more than its work
 
+_NAMES_AN_ERROR = re.compile(r"(Error|Exception): ")
 _PASSED_ON = (ConfigError, DefinitionError, SchemaError)  # what computing raises on purpose
 
 
@@ -107,5 +109,7 @@ def _error(engine: Engine, partition: Partition, failed: Failed) -> BtcfsError:
 
 
 def _short(exc: Exception) -> str:
-    """The first line of a message that may be pages long."""
-    return next((line.strip() for line in str(exc).splitlines() if line.strip()), "no message")[:300]
+    """The line of a message, which may be pages of traces, that says what happened."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()] or ["no message"]
+    named = [line for line in lines if _NAMES_AN_ERROR.search(line) and not line.endswith("(most recent call last):")]
+    return (named or lines)[0][:500]

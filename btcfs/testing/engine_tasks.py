@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ def doubled(number: int) -> int:
     return 2 * number
 
 
-def noise(rows: int) -> np.ndarray:  # type: ignore[type-arg]
+def noise(rows: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """So many random bits as numbers, every kind of NaN among them."""
     return np.random.default_rng(rows).integers(0, 2**63, rows, dtype="int64").view("float64")
 

@@ -32,7 +32,7 @@ class SparkEngine:
     name = "spark"
 
     def __init__(self, master: str | None, in_flight: int | None, application: str, conf: Mapping[str, str]) -> None:
-        running = SparkContext._active_spark_context
+        running = SparkContext._active_spark_context  # nothing public tells of one without starting it
         self._own = running is None
         self._context = running or _started(master, application, conf)
         self.workers = self._context.defaultParallelism

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 import sys
@@ -25,7 +26,6 @@ from btcfs.instants import parse_instant
 from btcfs.pipeline import spread
 from btcfs.pipeline.ingest import Ingest
 from btcfs.pipeline.markets import backfill_markets
-from btcfs.pipeline.standard import candle_group
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.processes import Processes
 from btcfs.sources import CandleRequest, Fetched
@@ -205,7 +205,7 @@ def test_the_driver_holds_a_few_results_at_most(engine: Engine, monkeypatch: pyt
     monkeypatch.setattr(spread, "STREAM_ROWS", 300)
     counting = Counting(engine)
     with connect("memory") as store:
-        backfill_markets(Ingest(store, Gapped(), interval="12h", now=NOW, engine=counting), SYMBOLS[:2], *YEARS)
+        backfill_markets(Ingest(store, Gapped(), interval="1d", now=NOW, engine=counting), SYMBOLS[:2], *YEARS)
 
     assert counting.total > 2 * engine.in_flight
     assert counting.most <= engine.in_flight
@@ -243,8 +243,7 @@ def refused(engine: Engine, plugins: Plugins, features: list[str]) -> str:
         ingest = Ingest(store, Gapped(), interval="1h", now=NOW, engine=engine, plugins=plugins, features=features)
         with pytest.raises(ConfigError) as caught:
             ingest.backfill(START, END)
-        group = ingest.feature_group
-        assert [len(store.read(g)) for g in (group, candle_group("1h"))] == [0, 0]
+        assert list(store.definitions()) == []
     return str(caught.value)
 
 
@@ -418,3 +417,37 @@ def test_symbols_are_named_once(symbols: list[str], message: str) -> None:
     """No symbol, or one twice, is refused before anything is fetched."""
     with connect("memory") as store, pytest.raises(ConfigError, match=message):
         backfill_markets(Ingest(store, Gapped(), now=NOW), symbols, START, END)
+
+
+def test_a_file_for_each_market(tmp_path: Path) -> None:
+    """``{symbol}`` in the paths stands for each market named: its file is read, its bad candles go to a file of its own."""
+    for seed, symbol in enumerate(SYMBOLS[:2]):
+        request = CandleRequest(symbol, "1d", end=END, now=NOW)
+        [frame] = open_source("sample", installed_plugins(), {"seed": seed}).fetch(request).frames
+        frame.loc[2_000 + seed, "high"] = 0.0
+        frame.drop(columns="quote_volume").to_csv(tmp_path / f"{symbol}.csv", index=False)
+    line = ["ingest", "backfill", "--source", "csv", "--path", "{symbol}.csv", "--source-option", "last=keep"]
+    line += ["--symbols", "aaa/usd,BBB-USD", "--start", "2020-01-01", "--end", "2021-03-01", "--json"]
+    line += ["--quarantine", "bad-{symbol}.csv"]
+
+    dry = btcfs(*line, "--dry-run", site=tmp_path, cwd=tmp_path)
+    done = btcfs(*line, site=tmp_path, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    planned, report = json.loads(dry.stdout), json.loads(done.stdout)
+    assert [one["symbol"] for one in report["symbols"]] == ["AAA-USD", "BBB-USD"]
+    assert (report["inserted"], report["rejected"]) == (2 * 424, 2)
+    assert (planned["inserted"], planned["partitions"]) == (report["inserted"], report["partitions"])
+    for seed, symbol in enumerate(SYMBOLS[:2]):
+        [bad] = pd.read_csv(tmp_path / f"bad-{symbol}.csv")["timestamp"]
+        assert pd.Timestamp(bad) == pd.Timestamp("2015-01-01", tz="UTC") + pd.Timedelta(days=2_000 + seed)
+
+
+def test_one_market_or_many_but_not_both(tmp_path: Path) -> None:
+    """--symbol and --symbols together are a wrong usage."""
+    dates = ["--start", "2020-01-01", "--end", "2021-03-01"]
+
+    done = btcfs("ingest", "backfill", *dates, "--symbol", "A-B", "--symbols", "A-B", site=tmp_path, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "--symbol and --symbols are both given" in done.stderr

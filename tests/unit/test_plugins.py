@@ -54,6 +54,13 @@ def doubled(close: Any) -> Any:
     return close * 2.0
 
 
+def test_a_blocked_plugins_name_may_be_taken() -> None:
+    """A program may put a plugin of its own in the place of a blocked one; it is asked once."""
+    loaded = only(ta=plugin(btcfs_indicators=lambda: [doubled]))
+
+    assert [(name, item.name) for name, item in loaded.owned_indicators()] == [("ta", "doubled")]
+
+
 def test_a_strangers_indicator_takes_part(tmp_path: Path) -> None:
     """An installed distribution with an entry point takes part without being named anywhere."""
     install(tmp_path, "btcfs-twice", "btcfs_twice", INDICATOR.format(name="twice"), btcfs="twice")
