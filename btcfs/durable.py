@@ -53,6 +53,13 @@ def locked(path: Path, patience: float, busy: str | None = None) -> Iterator[Non
 
     The system frees it if the process dies. ``busy`` is what the StoreBusy says instead of its own words.
     """
+    with locked_file(path, patience, busy):
+        yield
+
+
+@contextmanager
+def locked_file(path: Path, patience: float, busy: str | None = None) -> Iterator[IO[bytes]]:
+    """The same, and the file itself, to be read and to be written at its end."""
     deadline = time.monotonic() + patience
     with path.open("a+b") as file:
         while True:
@@ -67,7 +74,7 @@ def locked(path: Path, patience: float, busy: str | None = None) -> Iterator[Non
                     ) from exc
                 time.sleep(_PAUSE)
         try:
-            yield
+            yield file
         finally:
             _unlock(file)
 

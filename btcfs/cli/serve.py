@@ -43,6 +43,14 @@ TOKEN_VARIABLE = "BTCFS_ADMIN_TOKEN"
     help="Seconds between writes of the log; 2 if not given, and a day for a store with a budget of calls.",
 )
 @click.option(
+    "--spool",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".btcfs/predictions"),
+    show_default=True,
+    metavar="DIR",
+    help="Where predictions are kept that wait longer than two seconds to be logged, or that the store refused.",
+)
+@click.option(
     "--admin-token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"File with the token that opens the administrator's routes; or the variable {TOKEN_VARIABLE}.",
@@ -63,6 +71,7 @@ def command(
     max_age: float | None,
     no_log: bool,
     log_seconds: float | None,
+    spool: Path,
     admin_token_file: Path | None,
     shadow: str | None,
     shadow_option: tuple[str, ...],
@@ -89,6 +98,7 @@ def command(
             log_predictions=not no_log,
             max_age_seconds=None if max_age is None else max_age * 3600,
             log_seconds=log_seconds,
+            spool=spool,
         )
         settings = listening(app, host, port)
         server = server_of(settings)

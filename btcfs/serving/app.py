@@ -45,7 +45,8 @@ def create_app(
 
     ``store`` stays open when the app ends; without one, the configured store is opened at the start
     and closed at the end. ``models`` is the folder of bundles. ``options`` are the fields of
-    ``btcfs.serving.service.Options``: ``symbol``, ``admin_token``, ``most_bytes`` and so on.
+    ``btcfs.serving.service.Options``: ``symbol``, ``admin_token``, ``most_bytes`` and so on; over a store with a budget of
+    calls, ``spool`` is the folder that keeps predictions until they are logged, once a day.
 
     The work begins with the app's lifespan, which a parent app has to run (``composed_lifespan``);
     an app mounted without that begins with its first request, and its last two seconds of

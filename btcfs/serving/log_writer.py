@@ -10,7 +10,7 @@ from typing import IO, Any
 from btcfs.connection import connect
 from btcfs.errors import BtcfsError
 from btcfs.serving.log_process import FRAME
-from btcfs.serving.prediction_rows import written
+from btcfs.serving.prediction_rows import PASSING, written
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
             try:
                 written(store, batch)
             except BtcfsError as exc:
-                passes = isinstance(exc, (TimeoutError, ConnectionError))
+                passes = isinstance(exc, PASSING)
                 _say(answers, {"error": f"{type(exc).__name__}: {exc}", "passes": passes})
             else:
                 _say(answers, {"written": rows})

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from itertools import islice
+from pathlib import Path
 from threading import Condition, Lock, Thread
 from time import monotonic
 
 from btcfs.errors import BtcfsError
 from btcfs.serving.log_process import LogProcess
-from btcfs.serving.prediction_rows import PREDICTIONS, Logged, encode_into, joined, written
+from btcfs.serving.prediction_rows import PASSING, PREDICTIONS, Logged, encode_into, joined, written
+from btcfs.serving.prediction_spool import PredictionSpool
+from btcfs.serving.spool_file import Piece, rows_of
 from btcfs.store import FeatureStore
 
 __all__ = ["PREDICTIONS", "Logged", "PredictionLog"]
@@ -38,28 +42,43 @@ class PredictionLog:
     What waits is written every ``interval`` seconds, and before that if it is a whole batch. The default is two seconds, and a
     day for a store that counts its calls against a month's budget.
 
+    Where that takes longer than two seconds and a folder ``spool`` is given, what waits is kept there as well, every two
+    seconds: a server that is killed loses no prediction older than that, and one that stops while its store refuses
+    none at all. The next log with this folder takes them up, writes them at once and counts them in its capacity.
+
     What waits is encoded already, so that nothing of a request lives on with it. Writing a large
     batch would take the interpreter away from the requests again and again; so it is done by
     another process (``LogProcess``) where the store can be opened by one.
     """
 
-    def __init__(self, store: FeatureStore, capacity: int = CAPACITY, interval: float | None = None) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        capacity: int = CAPACITY,
+        interval: float | None = None,
+        spool: Path | None = None,
+    ) -> None:
         self.written = 0
         self.dropped = 0
-        self.last_error: str | None = None
+        self.spool = None if spool is None else PredictionSpool(spool, _named(store))
+        self._refused: str | None = None
         self._store = store
         self._capacity = capacity
         self._interval = interval
         self._guard = Lock()
         self._count = 0  # encoded in the piece that is being filled
         self._filling = bytearray()
-        self._full: deque[tuple[int, bytearray]] = deque()
+        self._full: deque[Piece] = deque()
+        self._cuts = 0  # pieces that were ever full; those of them that wait are the last
+        self._kept = 0  # of these, up to which the spool has them
         self._waiting = 0
         self._process = LogProcess(store, IDLE_SECONDS)
         self._wake = Condition()
         self._writing = Lock()
+        self._keeping = Lock()
         self._stopping = False
         self._thread: Thread | None = None
+        self._keeper: Thread | None = None
 
     @property
     def interval(self) -> float:
@@ -70,13 +89,22 @@ class PredictionLog:
         return METERED_SECONDS if hasattr(self._store, "usage") else INTERVAL_SECONDS
 
     @property
+    def last_error(self) -> str | None:
+        """Why what waits is not written, or else why it is not kept on the disk; None once it is."""
+        return self._refused or (None if self.spool is None else self.spool.error)
+
+    @property
     def waiting(self) -> int:
         """Predictions that are not written yet."""
         return self._waiting
 
     def start(self) -> None:
-        """Begin to write. The group is created with the first batch."""
+        """Begin to write, first what the spool has of earlier servers. The group is created with the first batch."""
         self._stopping = False
+        if self.spool is not None:
+            self._take_up(self.spool)
+            self._keeper = Thread(target=self._keep_on, name="btcfs-prediction-spool", daemon=True)
+            self._keeper.start()
         self._thread = Thread(target=self._work, name="btcfs-prediction-log", daemon=True)
         self._thread.start()
 
@@ -93,34 +121,99 @@ class PredictionLog:
                 self._cut()
 
     def stop(self, seconds: float = 10.0) -> None:
-        """Write what is waiting, as far as that takes no longer than so many seconds, and end the thread."""
+        """Write what is waiting, as far as that takes no longer than so many seconds, and end the threads.
+
+        The rest stays in the spool; without one it is dropped.
+        """
         if self._thread is None:
             return
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
         self._thread.join(seconds)
-        with self._guard:
-            if self._waiting:
-                self.dropped += self._waiting
-                _log.warning("%d predictions were not logged: %s", self._waiting, self.last_error or "no time left")
-            self._full.clear()
-            self._filling, self._count, self._waiting = bytearray(), 0, 0
+        if self._keeper is not None:
+            self._keeper.join()
+        self._leave()
         self._process.end()
-        self._thread = None
+        self._thread = self._keeper = None
 
     def flush(self) -> bool:
         """Write what is waiting now; whether all of it is written. Called by the log's own thread, and by tests."""
         with self._writing:
-            return self._written()
+            try:
+                return self._written()
+            finally:
+                self._forget()
+
+    def _take_up(self, spool: PredictionSpool) -> None:
+        """Put what earlier servers left before anything else that waits."""
+        left = spool.take(self._capacity)
+        rows = rows_of(left)
+        with self._guard:
+            self._kept = max(self._kept, self._first)
+            self._full.extendleft(reversed(left))
+            self._waiting += rows
+        if rows:
+            _log.warning("%d predictions that an earlier server left in %s are written now", rows, spool.folder)
+        if self.interval > INTERVAL_SECONDS:
+            spool.keep([])  # says at once what would be in its way
+
+    def _keep(self) -> None:
+        """Have the spool keep what it has not yet."""
+        if self.spool is None:
+            return
+        with self._keeping:
+            with self._guard:
+                self._cut()
+                cuts = self._cuts
+                pieces = list(islice(reversed(self._full), cuts - max(self._kept, self._first)))
+            if pieces and self.spool.keep(pieces[::-1]):
+                self._kept = cuts
+
+    def _forget(self) -> None:
+        """Have the spool keep no more than still waits."""
+        if self.spool is None:
+            return
+        with self._keeping:
+            with self._guard:
+                pieces = list(islice(self._full, max(0, self._kept - self._first)))
+            self.spool.renew(pieces)
+
+    def _leave(self) -> None:
+        """Leave what waits to the next server, or count it as dropped."""
+        self._keep()
+        with self._keeping:
+            with self._guard:
+                self._cut()
+                kept = 0 if self.spool is None else max(0, self._kept - self._first)
+                left = rows_of(list(islice(self._full, kept)))
+                lost = self._waiting - left
+                self._full.clear()
+                self._waiting = 0
+                self.dropped += lost
+            if self.spool is not None:
+                self.spool.close()
+        why = self.last_error or "no time left"
+        if lost:
+            _log.warning("%d predictions were not logged: %s", lost, why)
+        if left and self.spool is not None:
+            _log.warning(
+                "%d predictions wait in %s for the next server that starts with it: %s", left, self.spool.folder, why
+            )
+
+    @property
+    def _first(self) -> int:
+        """How many pieces went before the first that waits; the guard is held."""
+        return self._cuts - len(self._full)
 
     def _cut(self) -> None:
         """Close the piece of memory that is being filled; the guard is held."""
         if self._count:
             self._full.append((self._count, self._filling))
+            self._cuts += 1
             self._filling, self._count = bytearray(), 0
 
-    def _next(self) -> list[tuple[int, bytearray]]:
+    def _next(self) -> list[Piece]:
         """The pieces of the next batch, which stay in the queue."""
         with self._guard:
             self._cut()
@@ -140,40 +233,54 @@ class PredictionLog:
 
     def _written(self) -> bool:
         while pieces := self._next():
-            rows = sum(count for count, _ in pieces)
+            rows = rows_of(pieces)
             batch = joined(rows, [piece for _, piece in pieces])
             try:
                 if not self._process.write(rows, batch, start=rows >= MANY):
                     written(self._store, batch)
             except BtcfsError as exc:
-                self.last_error = f"{type(exc).__name__}: {exc}"
-                if isinstance(exc, (TimeoutError, ConnectionError)):  # StoreBusy and StoreUnavailable pass
+                self._refused = f"{type(exc).__name__}: {exc}"
+                if isinstance(exc, PASSING):
                     return False
                 self.dropped += rows
-                _log.warning("%d predictions were not logged: %s", rows, self.last_error)
+                _log.warning("%d predictions were not logged: %s", rows, self._refused)
             else:
                 self.written += rows
-                self.last_error = None
+                self._refused = None
             self._done(len(pieces), rows)
         self._process.rest()
         return True
 
+    def _keep_on(self) -> None:
+        while not self._told_to_stop(INTERVAL_SECONDS):
+            if self.interval > INTERVAL_SECONDS:
+                self._keep()
+
+    def _told_to_stop(self, seconds: float) -> bool:
+        """Whether that is so before so many seconds are over, or already."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self._stopping, seconds)
+
     def _work(self) -> None:
-        due = monotonic() + self.interval
+        due = monotonic() + (0 if self._waiting else self.interval)
         refused = False
         while True:
-            with self._wake:
-                pause = min(self.interval, INTERVAL_SECONDS)
-                stopping = self._stopping or self._wake.wait_for(lambda: self._stopping, pause)
+            stopping = self._told_to_stop(min(self.interval, INTERVAL_SECONDS))
             if not stopping and monotonic() < due and (refused or self._waiting < BATCH):
                 continue
             try:
                 done = self.flush()
             except Exception as exc:  # noqa: BLE001 - a backend may fail in any way, and the log must outlive it
-                self.last_error = f"{type(exc).__name__}: {exc}"
+                self._refused = f"{type(exc).__name__}: {exc}"
                 _log.exception("the prediction log could not write a batch of %d", self.waiting)
                 done = False
-            if stopping and (done or self.last_error):
+            if stopping and (done or self._refused):
                 return
             refused = not done
             due = monotonic() + (min(self.interval, RETRY_SECONDS) if refused else self.interval)
+
+
+def _named(store: FeatureStore) -> str:
+    """What tells the store from another one whose predictions may wait in the same folder."""
+    elsewhere = getattr(store, "elsewhere", None)
+    return store.name if elsewhere is None else f"{store.name} {elsewhere().get('path', '')}"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
+# What a store raises that takes the same rows later: when it is not busy, can be reached, and has been given a valid key.
+PASSING = (TimeoutError, ConnectionError, PermissionError)
+
 PREDICTIONS = FeatureGroup(
     name="btcfs_predictions",
     version=1,

@@ -108,7 +108,10 @@ def _logged(store: FeatureStore, prediction_id: str) -> dict[str, Any]:
     catalogue.find_group(store.definitions(), PREDICTIONS.name, PREDICTIONS.version)
     rows = store.read(PREDICTIONS, entity={"prediction_id": prediction_id})
     if not len(rows):
-        raise NotFound(f"no prediction {prediction_id!r} is logged; the log is written every two seconds")
+        raise NotFound(
+            f"no prediction {prediction_id!r} is logged; btcfs serve writes its log every two seconds, and once a day to a "
+            f"store with a budget of calls, unless --log-seconds says otherwise"
+        )
     return dict(zip(PREDICTIONS.columns, to_records(PREDICTIONS, rows)[0], strict=True))
 
 

@@ -55,7 +55,7 @@ class Routes:
         return json_answer({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """A model is loaded and its store can be read; 503 otherwise. Says as well what the last reload refused."""
+        """A model is loaded and its store can be read; 503 otherwise. Says as well what the last reload refused, and what fails in the log."""
         service = self._service
         model = await running(service)
         age: float | None = None
@@ -64,6 +64,7 @@ class Routes:
             age = age_seconds(newest.event_time)
         except LookupError:
             pass  # nothing stored yet of the default market: posted candles will say so themselves
+        failing = None if service.log is None else service.log.last_error
         return json_answer(
             {
                 "status": "ready",
@@ -71,6 +72,7 @@ class Routes:
                 "backend": service.store.name,
                 "newest_age_s": age,
                 "refused_model": None if service.failure is None else without_paths(service.failure),
+                "log_error": None if failing is None else without_paths(failing),
             }
         )
 
@@ -178,7 +180,23 @@ def _gauges(service: Service) -> list[tuple[str, str, float, dict[str, str]]]:
             ("btcfs_prediction_log_written", "Predictions written to the store.", log.written, {}),
             ("btcfs_prediction_log_dropped", "Predictions that were not logged.", log.dropped, {}),
             ("btcfs_prediction_log_waiting", "Predictions waiting to be written.", log.waiting, {}),
+            (
+                "btcfs_prediction_log_failing",
+                "Whether the log fails; /ready says why.",
+                float(log.last_error is not None),
+                {},
+            ),
         ]
+        if log.spool is not None:
+            gauges += [
+                (
+                    "btcfs_prediction_log_kept",
+                    "Predictions on the local disk until they are written.",
+                    log.spool.rows,
+                    {},
+                ),
+                ("btcfs_prediction_log_torn", "Files whose end a crash had torn.", log.spool.torn, {}),
+            ]
     try:
         model = service.model
     except StoreUnavailable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +50,8 @@ class Options:
     threads: int = 4
     log_predictions: bool = True
     log_seconds: float | None = None  # None: as PredictionLog chooses for the store
+    # Folder on the local disk for predictions that wait to be logged; None keeps them in memory alone.
+    spool: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
     watch_seconds: float = 1.0
     most_vectors: int = CAPACITY
 
@@ -112,7 +115,7 @@ class Service:
                 return
             self._store, self._owned = self._open_store()
             if self.options.log_predictions:
-                self._log = PredictionLog(self._store, interval=self.options.log_seconds)
+                self._log = PredictionLog(self._store, interval=self.options.log_seconds, spool=self.options.spool)
                 self._log.start()
         try:
             self.reload()

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -135,6 +136,35 @@ def test_a_server_ends_clean_and_its_predictions_are_made_again(project: Path, s
         assert (again["output_equal"], again["vector_equal"]) == (True, True)
         assert again["replayed"]["probability"] == answer["classification"]["probability"]
         assert again["replayed"]["price_change_pct"] == answer["regression"]["price_change_pct"]
+
+
+def test_predictions_outlive_a_server_that_is_killed(project: Path) -> None:
+    """With a log that is written once a day, a kill loses no prediction that is on the disk: the next server writes it."""
+    daily = ("--log-seconds", "86400")
+    with served(project, *daily) as (url, process):
+        answers = [ask(f"{url}/predict", {})[1] for _ in range(3)]
+        reached(url, "btcfs_prediction_log_kept", 3)
+        process.kill()
+        process.wait(PATIENCE)
+    assert "no prediction" in btcfs(project, "replay", answers[0]["prediction_id"], code=5)
+
+    with served(project, *daily) as (url, process):
+        reached(url, "btcfs_prediction_log_written", 3)
+    for answer in answers:
+        assert btcfs(project, "replay", answer["prediction_id"])["equal"]
+
+
+def reached(url: str, gauge: str, value: float) -> None:
+    """Wait until the server's metrics have that value."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE) as response:
+            shown = re.search(rf"^{gauge} (\S+)$", response.read().decode(), re.MULTILINE)
+        assert shown is not None
+        if float(shown[1]) == value:
+            return
+        assert time.monotonic() < deadline, shown[0]
+        time.sleep(0.1)
 
 
 def test_replay_of_an_unknown_prediction(project: Path) -> None:
