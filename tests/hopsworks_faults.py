@@ -1,21 +1,15 @@
-"""What can go wrong in Hopsworks, as scripts for the knobs of its emulator, and how long anything may take then."""
+"""What can go wrong in Hopsworks, as scripts for the knobs of its emulator."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-from btcfs.errors import BtcfsError
 from btcfs_hopsworks.emulator.knobs import Knobs
-
-TIMEOUT, WRITE_TIMEOUT = 2.0, 4.0
-# Above the sum of the deadlines of the calls that one operation makes in turn, with room for a machine that is busy.
-PATIENCE = 30.0
 
 
 def _fault(kind: str, where: str, **fields: Any) -> Callable[[Knobs], object]:
-    return lambda knobs: knobs.add(kind, where, times=fields.pop("times", None), **fields)
+    return lambda knobs: knobs.add(kind, where, times=None, **fields)
 
 
 def _setting(**settings: Any) -> Callable[[Knobs], object]:
@@ -50,14 +44,3 @@ FAULTS: dict[str, Callable[[Knobs], object]] = {
     "MySQL drops": _fault("drop", "mysql *"),
     "MySQL tears": _fault("torn", "mysql *"),
 }
-
-
-def attempted(act: Callable[[], Any]) -> Any:
-    """What it returned, or the error of ours that it raised; within patience."""
-    begun = time.monotonic()
-    try:
-        return act()
-    except BtcfsError as exc:
-        return exc
-    finally:
-        assert time.monotonic() - begun < PATIENCE

@@ -1,142 +1,108 @@
-"""What goes wrong in Hopsworks while btcfs writes, trains and serves: never half of a write, a wrong number or a hang."""
+"""What goes wrong in Hopsworks while btcfs ingests, trains and serves: never half of it, a wrong number or a hang."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import attrs
-import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("hopsworks", reason="the extra hopsworks-emulator is not installed")
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
+pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 
-from btcfs.definitions import FeatureGroup, FeatureView
 from btcfs.errors import AuthError, BtcfsError, StoreUnavailable
-from btcfs.store import FeatureStore
-from btcfs.testing.backends.examples import candle_group, candles, view_of
-from btcfs_hopsworks import HopsworksStore, connect
+from btcfs.training.registry import Registry
+from btcfs_hopsworks import connect
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
-from hopsworks_faults import FAULTS, PATIENCE, TIMEOUT, WRITE_TIMEOUT, attempted
-
-
-@attrs.frozen
-class Scene:
-    """A store with one group of six candles and a view of it."""
-
-    store: HopsworksStore
-    emulator: Emulator
-    group: FeatureGroup
-    view: FeatureView
-    rows: pd.DataFrame
+from faulted import DAY, DEFAULTS, Scene, scene, settings, told
+from hopsworks_faults import FAULTS
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, HopsworksStore]]:
-    with Emulator(host=free_address()) as emulator:
-        store = connect(
-            host=emulator.host,
-            port=emulator.port,
-            api_key=emulator.api_key,
-            timeout=TIMEOUT,
-            write_timeout=WRITE_TIMEOUT,
-            quota_file=tmp_path_factory.mktemp("quota") / "quota.json",
-            monthly_calls=10**9,
-        )
-        with store:
-            yield emulator, store
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("faults")
+    with (
+        Emulator(host=free_address()) as emulator,
+        connect(**settings(emulator, folder), defaults=DEFAULTS) as store,
+        scene(emulator, store, folder) as made,
+    ):
+        yield made
 
 
 @pytest.fixture
-def scene(opened: tuple[Emulator, HopsworksStore]) -> Iterator[Scene]:
-    emulator, store = opened
-    emulator.knobs.reset()
-    group = candle_group()
-    view = view_of(group)
-    rows = candles(group, 6)
-    store.apply(group)
-    store.write(group, rows)
-    store.apply(view)
-    store.get_online_features(view, [{"symbol": "BTC-USD"}])
-    yield Scene(store, emulator, group, view, rows)
-    emulator.knobs.reset()
-
-
-def settled(act: Callable[[], Any]) -> Any:
-    """What it returns once the fault is over; connections that were broken may take another try."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return act()
-        except StoreUnavailable:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
-
-
-def newest(store: FeatureStore, view: FeatureView) -> list[float]:
-    (vector,) = store.get_online_features(view, [{"symbol": "BTC-USD"}])
-    return [float(value) for value in vector.values]
+def troubled(opened: Scene) -> Iterator[Scene]:
+    opened.emulator.knobs.reset()
+    yield opened
+    opened.emulator.knobs.reset()
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_while_writing(scene: Scene, name: str) -> None:
-    """The write is whole or invisible, what was reported holds, and the same write goes through afterwards."""
-    changed = scene.rows.assign(a=np.arange(6.0), b=0.5)
-    FAULTS[name](scene.emulator.knobs)
-    outcome = attempted(lambda: scene.store.write(scene.group, changed))
-    scene.emulator.knobs.reset()
-    after = settled(lambda: scene.store.read(scene.group))
-    vector = settled(lambda: newest(scene.store, scene.view))
+def test_a_fault_while_ingesting(troubled: Scene, name: str) -> None:
+    """A commit is whole or invisible, what was reported holds, and the same command again leaves what an untroubled store has."""
+    before = troubled.rows(troubled.twin)
+    troubled.now += DAY
+    FAULTS[name](troubled.emulator.knobs)
+    outcome = troubled.attempt("ingest", lambda: troubled.ingest(troubled.store))
+    troubled.emulator.knobs.reset()
+    right = troubled.ingest(troubled.twin)
+    after = troubled.rows(troubled.twin)
 
-    seen = changed if list(after["b"]) == [0.5] * 6 else scene.rows
-    pd.testing.assert_frame_equal(after, seen)
-    assert vector == [float(value) for value in seen[["a", "b"]].iloc[-1]]
+    for title, found in troubled.settled(lambda: troubled.rows(troubled.store)).items():
+        whole = not isinstance(outcome, BtcfsError) or len(found) == len(after[title])
+        pd.testing.assert_frame_equal(found, (after if whole else before)[title])
     if not isinstance(outcome, BtcfsError):
-        assert outcome.updated == 6
-        assert seen is changed
-    again = settled(lambda: scene.store.write(scene.group, changed))
-    assert (again.updated, again.unchanged) in ((6, 0), (0, 6))
-    pd.testing.assert_frame_equal(settled(lambda: scene.store.read(scene.group)), changed)
-    assert settled(lambda: newest(scene.store, scene.view)) == [5.0, 0.5]
+        assert (outcome.new_candles, outcome.inserted) == (right.new_candles, right.inserted) == (1, 1)
+    troubled.settled(lambda: troubled.ingest(troubled.store))
+    for title, found in troubled.rows(troubled.store).items():
+        pd.testing.assert_frame_equal(found, after[title])
+    assert troubled.failures() == []
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_while_training(scene: Scene, name: str) -> None:
-    """A training frame is right or an error of ours, and right again afterwards."""
-    spine = scene.rows[["symbol", "event_time"]]
-    right = scene.rows[["symbol", "event_time", "a", "b"]]
-    FAULTS[name](scene.emulator.knobs)
-    outcome = attempted(lambda: scene.store.get_historical_features(scene.view, spine))
-    scene.emulator.knobs.reset()
+def test_a_fault_while_training(troubled: Scene, name: str) -> None:
+    """A version rests on the right rows and has the right scores, or there is an error of ours and no version."""
+    right = troubled.untroubled_training()
+    FAULTS[name](troubled.emulator.knobs)
+    outcome = troubled.attempt("train", lambda: troubled.train(troubled.store, name))
+    troubled.emulator.knobs.reset()
 
-    if not isinstance(outcome, BtcfsError):
-        pd.testing.assert_frame_equal(outcome, right)
-    pd.testing.assert_frame_equal(settled(lambda: scene.store.get_historical_features(scene.view, spine)), right)
+    versions = [one.version for one in Registry(troubled.folder / name).versions()]
+    if isinstance(outcome, BtcfsError):
+        assert versions == []
+    else:
+        assert versions == [outcome.version]
+        assert outcome.training_set == right.training_set
+        assert outcome.to_dict()["tasks"] == right.to_dict()["tasks"]
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_while_serving(scene: Scene, name: str) -> None:
-    """A vector is right or an error of ours, and right again afterwards."""
-    right = [float(value) for value in scene.rows[["a", "b"]].iloc[-1]]
-    FAULTS[name](scene.emulator.knobs)
-    outcome = attempted(lambda: newest(scene.store, scene.view))
-    scene.emulator.knobs.reset()
+def test_a_fault_while_serving(troubled: Scene, name: str) -> None:
+    """A prediction is right or a problem document that says the store is away, and right again afterwards."""
+    right = told(troubled.predictions(troubled.right))
+    FAULTS[name](troubled.emulator.knobs)
+    during = troubled.attempt("predict", lambda: troubled.predictions(troubled.client))
+    troubled.emulator.knobs.reset()
 
-    assert isinstance(outcome, BtcfsError) or outcome == right
-    assert settled(lambda: newest(scene.store, scene.view)) == right
+    for answer, expected in zip(during, right, strict=True):
+        if answer.status_code == 200:
+            assert told([answer]) == [expected]
+        else:
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["type"].endswith("unavailable")
+    troubled.settled(lambda: troubled.newest())
+    assert told(troubled.predictions(troubled.client)) == right
 
 
-def test_who_must_act(scene: Scene) -> None:
+def test_who_must_act(troubled: Scene) -> None:
     """A refused key is an AuthError that says what to do, an outage is StoreUnavailable."""
-    scene.emulator.knobs.change({"key_expired": True})
+    group, _ = troubled.groups
+    troubled.emulator.knobs.change({"key_expired": True})
     with pytest.raises(AuthError, match="API key"):
-        scene.store.read(scene.group)
-    scene.emulator.knobs.reset()
-    scene.emulator.knobs.add("status", "rest *", times=None, status=503)
+        troubled.store.read(group)
+    troubled.emulator.knobs.reset()
+    troubled.emulator.knobs.add("status", "rest *", times=None, status=503)
     with pytest.raises(StoreUnavailable, match="503"):
-        scene.store.read(scene.group)
+        troubled.store.read(group)
