@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from itertools import islice
 from pathlib import Path
 from threading import Condition, Lock, Thread
 from time import monotonic
 
 from btcfs.errors import BtcfsError
 from btcfs.serving.log_process import LogProcess
-from btcfs.serving.prediction_rows import PASSING, PREDICTIONS, Logged, encode_into, joined, written
+from btcfs.serving.prediction_queue import PredictionQueue
+from btcfs.serving.prediction_rows import PASSING, PREDICTIONS, Logged, joined, written
 from btcfs.serving.prediction_spool import PredictionSpool
-from btcfs.serving.spool_file import Piece, rows_of
+from btcfs.serving.spool_file import rows_of
 from btcfs.store import FeatureStore
 
 __all__ = ["PREDICTIONS", "Logged", "PredictionLog"]
@@ -27,7 +26,6 @@ RETRY_SECONDS = 300.0  # until a store with a budget is asked again after it cou
 # Rows from which on a batch is written by a process of its own, and seconds without such a batch until it ends.
 MANY = 256
 IDLE_SECONDS = 30.0
-_CHUNK = 262_144  # bytes encoded into one piece of memory
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ class PredictionLog:
     What waits is written every ``interval`` seconds, and before that if it is a whole batch. The default is two seconds, and a
     day for a store that counts its calls against a month's budget.
 
-    Where that takes longer than two seconds and a folder ``spool`` is given, what waits is kept there as well, every two
+    Where that interval is longer than two seconds and a folder ``spool`` is given, what waits is kept there as well, every two
     seconds: a server that is killed loses no prediction older than that, and one that stops while its store refuses
     none at all. The next log with this folder takes them up, writes them at once and counts them in its capacity.
 
@@ -59,19 +57,13 @@ class PredictionLog:
         spool: Path | None = None,
     ) -> None:
         self.written = 0
-        self.dropped = 0
         self.spool = None if spool is None else PredictionSpool(spool, _named(store))
         self._refused: str | None = None
+        self._lost = 0  # which the store would not have, or for which no time was left
         self._store = store
         self._capacity = capacity
         self._interval = interval
-        self._guard = Lock()
-        self._count = 0  # encoded in the piece that is being filled
-        self._filling = bytearray()
-        self._full: deque[Piece] = deque()
-        self._cuts = 0  # pieces that were ever full; those of them that wait are the last
-        self._kept = 0  # of these, up to which the spool has them
-        self._waiting = 0
+        self._queue = PredictionQueue(capacity)
         self._process = LogProcess(store, IDLE_SECONDS)
         self._wake = Condition()
         self._writing = Lock()
@@ -96,7 +88,12 @@ class PredictionLog:
     @property
     def waiting(self) -> int:
         """Predictions that are not written yet."""
-        return self._waiting
+        return self._queue.waiting
+
+    @property
+    def dropped(self) -> int:
+        """Predictions that will never be written."""
+        return self._lost + self._queue.refused
 
     def start(self) -> None:
         """Begin to write, first what the spool has of earlier servers. The group is created with the first batch."""
@@ -110,15 +107,7 @@ class PredictionLog:
 
     def add(self, prediction: Logged) -> None:
         """Queue a prediction, or drop it if the queue is full."""
-        with self._guard:
-            if self._waiting >= self._capacity:
-                self.dropped += 1
-                return
-            encode_into(prediction, self._filling, -1)
-            self._count += 1
-            self._waiting += 1
-            if len(self._filling) > _CHUNK:
-                self._cut()
+        self._queue.add(prediction)
 
     def stop(self, seconds: float = 10.0) -> None:
         """Write what is waiting, as far as that takes no longer than so many seconds, and end the threads.
@@ -148,13 +137,11 @@ class PredictionLog:
     def _take_up(self, spool: PredictionSpool) -> None:
         """Put what earlier servers left before anything else that waits."""
         left = spool.take(self._capacity)
-        rows = rows_of(left)
-        with self._guard:
-            self._kept = max(self._kept, self._first)
-            self._full.extendleft(reversed(left))
-            self._waiting += rows
-        if rows:
-            _log.warning("%d predictions that an earlier server left in %s are written now", rows, spool.folder)
+        self._queue.put_first(left)
+        if left:
+            _log.warning(
+                "%d predictions that an earlier server left in %s are written now", rows_of(left), spool.folder
+            )
         if self.interval > INTERVAL_SECONDS:
             spool.keep([])  # says at once what would be in its way
 
@@ -163,36 +150,24 @@ class PredictionLog:
         if self.spool is None:
             return
         with self._keeping:
-            with self._guard:
-                self._cut()
-                cuts = self._cuts
-                pieces = list(islice(reversed(self._full), cuts - max(self._kept, self._first)))
-            if pieces and self.spool.keep(pieces[::-1]):
-                self._kept = cuts
+            pieces, until = self._queue.unkept()
+            if pieces and self.spool.keep(pieces):
+                self._queue.note_kept(until)
 
     def _forget(self) -> None:
         """Have the spool keep no more than still waits."""
-        if self.spool is None:
-            return
-        with self._keeping:
-            with self._guard:
-                pieces = list(islice(self._full, max(0, self._kept - self._first)))
-            self.spool.renew(pieces)
+        if self.spool is not None:
+            with self._keeping:
+                self.spool.renew(self._queue.kept())
 
     def _leave(self) -> None:
         """Leave what waits to the next server, or count it as dropped."""
         self._keep()
         with self._keeping:
-            with self._guard:
-                self._cut()
-                kept = 0 if self.spool is None else max(0, self._kept - self._first)
-                left = rows_of(list(islice(self._full, kept)))
-                lost = self._waiting - left
-                self._full.clear()
-                self._waiting = 0
-                self.dropped += lost
+            left, lost = self._queue.clear()
             if self.spool is not None:
                 self.spool.close()
+        self._lost += lost
         why = self.last_error or "no time left"
         if lost:
             _log.warning("%d predictions were not logged: %s", lost, why)
@@ -201,38 +176,8 @@ class PredictionLog:
                 "%d predictions wait in %s for the next server that starts with it: %s", left, self.spool.folder, why
             )
 
-    @property
-    def _first(self) -> int:
-        """How many pieces went before the first that waits; the guard is held."""
-        return self._cuts - len(self._full)
-
-    def _cut(self) -> None:
-        """Close the piece of memory that is being filled; the guard is held."""
-        if self._count:
-            self._full.append((self._count, self._filling))
-            self._cuts += 1
-            self._filling, self._count = bytearray(), 0
-
-    def _next(self) -> list[Piece]:
-        """The pieces of the next batch, which stay in the queue."""
-        with self._guard:
-            self._cut()
-            chosen, rows = [], 0
-            for piece in self._full:
-                chosen.append(piece)
-                rows += piece[0]
-                if rows >= BATCH:
-                    break
-            return chosen
-
-    def _done(self, pieces: int, rows: int) -> None:
-        with self._guard:
-            for _ in range(min(pieces, len(self._full))):
-                self._full.popleft()
-            self._waiting = max(0, self._waiting - rows)
-
     def _written(self) -> bool:
-        while pieces := self._next():
+        while pieces := self._queue.first(BATCH):
             rows = rows_of(pieces)
             batch = joined(rows, [piece for _, piece in pieces])
             try:
@@ -242,12 +187,12 @@ class PredictionLog:
                 self._refused = f"{type(exc).__name__}: {exc}"
                 if isinstance(exc, PASSING):
                     return False
-                self.dropped += rows
+                self._lost += rows
                 _log.warning("%d predictions were not logged: %s", rows, self._refused)
             else:
                 self.written += rows
                 self._refused = None
-            self._done(len(pieces), rows)
+            self._queue.done(pieces)
         self._process.rest()
         return True
 
@@ -262,11 +207,11 @@ class PredictionLog:
             return self._wake.wait_for(lambda: self._stopping, seconds)
 
     def _work(self) -> None:
-        due = monotonic() + (0 if self._waiting else self.interval)
+        due = monotonic() + (0 if self.waiting else self.interval)
         refused = False
         while True:
             stopping = self._told_to_stop(min(self.interval, INTERVAL_SECONDS))
-            if not stopping and monotonic() < due and (refused or self._waiting < BATCH):
+            if not stopping and monotonic() < due and (refused or self.waiting < BATCH):
                 continue
             try:
                 done = self.flush()
