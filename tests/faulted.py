@@ -104,6 +104,18 @@ class Scene:
         if answer.status_code == 503:
             raise StoreUnavailable(answer.text)
 
+    def source(self) -> str:
+        """Which store a vector comes from now."""
+        [vector] = self.store.get_online_features(inference_view(self.twin), [DEFAULTS])
+        return str(vector.source)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Returns once it holds, after a fault; within what an ingestion may take."""
+        until = time.monotonic() + self.allowed["ingest"]
+        while not holds():
+            assert time.monotonic() < until, "the store did not come back"
+            time.sleep(0.05)
+
     def untroubled_training(self) -> TrainingReport:
         """What training gives on the twin's present days."""
         name = f"right {self.now:%Y-%m-%d}"

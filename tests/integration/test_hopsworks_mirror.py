@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,7 +21,8 @@ from btcfs.store import FeatureVector
 from btcfs.testing.backends.examples import candle_group, candles, view_of
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
-from hopsworks_faults import FAULTS, PATIENCE, TIMEOUT, WRITE_TIMEOUT, attempted
+from faulted import DAY, Scene, scene, settings, told
+from hopsworks_faults import FAULTS
 
 
 @pytest.fixture(scope="module")
@@ -90,73 +90,59 @@ def test_predictions_go_on_through_an_outage(emulator: Emulator, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def mirrored(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FallbackStore]:
-    """A project and its mirror with short deadlines, as the settings make them."""
+def mirrored(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A market in a project and its mirror, with short deadlines."""
     folder = tmp_path_factory.mktemp("mirrored")
-    options = {
-        "host": emulator.host,
-        "port": emulator.port,
-        "api_key": emulator.api_key,
-        "timeout": TIMEOUT,
-        "write_timeout": WRITE_TIMEOUT,
-        "quota_file": str(folder / "quota.json"),
-        "monthly_calls": 10**9,
-    }
+    options = settings(emulator, folder)
     config = Config(
         backend="hopsworks",
         fallback="duckdb",
         backends={"hopsworks": options, "duckdb": {"path": str(folder / "mirror")}},
-        fallback_options={"journal": str(folder / "journal"), "deadline": 0.5, "rest": 0.2, "longest_rest": 0.4},
+        fallback_options={"journal": str(folder / "journal"), "deadline": 0.5, "rest": 0.1, "longest_rest": 0.2},
     )
-    with connect(config=config) as store:
-        assert isinstance(store, FallbackStore)
-        yield store
+    emulator.knobs.reset()
+    with connect(config=config) as store, scene(emulator, store, folder) as made:
+        yield made
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_no_prediction_fails_and_no_row_is_lost(emulator: Emulator, mirrored: FallbackStore, name: str) -> None:
-    """Under each fault every request has the right vector and says where it is from; a write is on both sides or refused.
+def test_no_prediction_fails_and_no_row_is_lost(mirrored: Scene, name: str) -> None:
+    """Under each fault every prediction is right and says where its features are from, and a run is on both sides or refused.
 
-    After it the primary answers again, and both stores have the same rows.
+    After it the primary answers again, and both stores hold what an untroubled one does.
     """
-    emulator.knobs.reset()
-    group = candle_group()
-    view = view_of(group)
-    rows = candles(group, 6)
-    changed = rows.assign(a=np.arange(6.0), b=0.5)
-    mirrored.apply(group)
-    mirrored.write(group, rows)
-    mirrored.apply(view)
-    _asked(mirrored, view)
+    store, knobs = mirrored.store, mirrored.emulator.knobs
+    assert isinstance(store, FallbackStore)
+    before = told(mirrored.predictions(mirrored.right))
+    try:
+        FAULTS[name](knobs)
+        during = [answer for _ in range(4) for answer in mirrored.predictions(mirrored.client)]
+        mirrored.now += DAY
+        outcome = mirrored.attempt("ingest", lambda: mirrored.ingest(store))
+        later = mirrored.predictions(mirrored.client)
+    finally:
+        knobs.reset()
+    right = mirrored.ingest(mirrored.twin)
+    mirrored.until(lambda: not store.sync().waiting and mirrored.source() == "hopsworks")
+    again = mirrored.settled(lambda: mirrored.ingest(store))
+    mirrored.until(lambda: not store.sync().waiting and mirrored.source() == "hopsworks")
+    after = told(mirrored.predictions(mirrored.right))
 
-    FAULTS[name](emulator.knobs)
-    during = [attempted(lambda: _asked(mirrored, view)) for _ in range(8)]
-    outcome = attempted(lambda: mirrored.write(group, changed))
-    later = attempted(lambda: _asked(mirrored, view))
-    emulator.knobs.reset()
-    _until(lambda: not mirrored.sync().waiting and _asked(mirrored, view).source == "hopsworks")
-
-    assert [one for one in during if isinstance(one, BtcfsError)] == []
-    assert all(list(one.values) == list(rows[["a", "b"]].iloc[-1]) for one in during)
-    assert all((one.source == "hopsworks") == (one.fallback_reason is None) for one in during)
-    primary = mirrored.primary.opened
-    assert primary is not None
-    stored = primary.read(group)
-    pd.testing.assert_frame_equal(stored, mirrored.mirror.read(group))
-    assert list(stored["b"]) in ([0.5] * 6, list(rows["b"]))
+    assert [answer.status_code for answer in (*during, *later)] == [200] * (len(during) + len(later))
+    assert told(during) == before * 4
+    assert all(honest(answer.json()) for answer in (*during, *later))
     if not isinstance(outcome, BtcfsError):
-        pd.testing.assert_frame_equal(stored, changed)
-        assert list(later.values) == [5.0, 0.5]
-    assert list(_asked(mirrored, view).values) == list(stored[["a", "b"]].iloc[-1])
+        assert (outcome.new_candles, again.new_candles) == (right.new_candles, 0) == (1, 0)
+        assert told(later) == after
+    primary = store.primary.opened
+    assert primary is not None
+    for title, rows in mirrored.rows(mirrored.twin).items():
+        pd.testing.assert_frame_equal(mirrored.rows(primary)[title], rows)
+        pd.testing.assert_frame_equal(mirrored.rows(store.mirror)[title], rows)
+    assert told(mirrored.predictions(mirrored.client)) == after
 
 
-def _asked(store: FallbackStore, view: Any) -> FeatureVector:
-    [vector] = store.get_online_features(view, [{"symbol": "BTC-USD"}])
-    return vector
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 2 * PATIENCE
-    while not holds():
-        assert time.monotonic() < until, "the two stores did not come into step again"
-        time.sleep(0.1)
+def honest(answer: dict[str, Any]) -> bool:
+    """Whether a reason is given exactly where the mirror answered."""
+    sources = {True: ("hopsworks", "cache"), False: ("duckdb",)}
+    return answer["feature_source"] in sources[answer["fallback_reason"] is None]

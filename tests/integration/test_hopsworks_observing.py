@@ -65,7 +65,7 @@ def test_a_monitoring_is_made_listed_run_and_deleted(emulator: Emulator) -> None
 
 
 def test_a_monitoring_that_makes_no_sense(emulator: Emulator) -> None:
-    """A taken name, an unknown feature, metric or window, and a threshold that is none are refused; nothing is made."""
+    """A taken name, an unknown feature, metric or window, and a threshold or schedule that is none are refused; nothing is made."""
     with opening(emulator) as store:
         group = applied(store)
         store.create_monitoring(group, "a")
@@ -80,6 +80,8 @@ def test_a_monitoring_that_makes_no_sense(emulator: Emulator) -> None:
             ({"reference": ""}, "reference"),
             ({"threshold": float("nan")}, "threshold"),
             ({"name": "Not a name"}, "name"),
+            ({"cron": "0 12 * * *"}, "5 fields.*6 or 7"),
+            ({"cron": "0 0 25 ? * *"}, "'25' is no Quartz hours.*0 to 23"),
         ):
             with pytest.raises(DefinitionError, match=said):
                 store.create_monitoring(group, "a", **{"name": "other", **wrong})
@@ -104,6 +106,7 @@ def test_the_command_monitor(emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     assert "/feature-monitoring/" in created["page"]
     assert run("list") == [attrs.asdict(Monitoring("btcfs_a_std_dev", "a", "std_dev", 0.5, "1w"))]
     assert "there already" in run("create", "a", "--metric", "std_dev", code=3)
+    assert "6 or 7" in run("create", "a", "--name", "other", "--cron", "every noon", code=3)
     assert run("delete", "btcfs_a_std_dev") == {"group": group.title, "deleted": "btcfs_a_std_dev"}
     assert "btcfs_a_std_dev" in run("delete", "btcfs_a_std_dev", code=5)
     assert "runs no monitoring of its own" in run("list", code=2, backend="duckdb")

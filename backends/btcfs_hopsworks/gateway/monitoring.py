@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from btcfs.errors import DefinitionError, NotFound
+from btcfs_hopsworks import quartz
 from btcfs_hopsworks.gateway.session import Session
 
 _DURATION = re.compile(r"(\d+w)?(\d+d)?(\d+h)?(\d+m)?(?<=.)")
@@ -81,6 +82,7 @@ def _built(group: Any, wanted: Monitoring) -> Any:
     for title, text in (("window", wanted.window), ("reference", wanted.reference)):
         if _DURATION.fullmatch(text or "") is None:  # the client takes any text
             raise ValueError(f"{title} is {text!r}, expected a duration such as 1d or 1w2d3h")
+    quartz.check(wanted.cron or "")
     if wanted.threshold is None or not math.isfinite(wanted.threshold) or wanted.threshold < 0:
         raise ValueError(f"threshold is {wanted.threshold}, expected a number of at least 0")
     config = group.create_feature_monitoring(name=wanted.name, cron_expression=wanted.cron)
