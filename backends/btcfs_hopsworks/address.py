@@ -63,7 +63,7 @@ def resolve(
     host = host or environ.get("HOPSWORKS_HOST")
     if not host:
         raise ConfigError(
-            "no Hopsworks host: set host in [backends.hopsworks], BTCFS_BACKENDS_HOPSWORKS_HOST or HOPSWORKS_HOST, "
+            "no Hopsworks host: set host in [backends.hopsworks], BTCFS_HOPSWORKS_HOST or HOPSWORKS_HOST, "
             "such as 'my.cluster.example' or 'eu-west.cloud.hopsworks.ai'"
         )
     if "/" in host or ":" in host:
@@ -73,7 +73,7 @@ def resolve(
     api_key = api_key or environ.get("HOPSWORKS_API_KEY")
     if not api_key or not api_key.strip():
         raise AuthError(
-            f"no API key for {host}: set BTCFS_BACKENDS_HOPSWORKS_API_KEY or HOPSWORKS_API_KEY. Create one in Hopsworks "
+            f"no API key for {host}: set BTCFS_HOPSWORKS_API_KEY or HOPSWORKS_API_KEY. Create one in Hopsworks "
             f"under Account Settings, API, with the scopes {', '.join(SCOPES)}"
         )
     if timeout <= 0 or write_timeout <= 0:

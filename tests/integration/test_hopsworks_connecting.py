@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +167,41 @@ assert not {"hopsworks", "hsfs", "hopsworks_common"} & set(sys.modules)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_machine_without_the_client() -> None:
+    """Where only btcfs itself is installed, one line says what to install, and the settings are not what it complains of."""
+    script = """
+import sys
+from importlib.metadata import PackageNotFoundError
+for name in ("hopsworks", "hopsworks_common", "hsfs", "hsml", "requests", "confluent_kafka", "fastavro", "pymysql"):
+    sys.modules[name] = None
+from btcfs_hopsworks.gateway import session
+def version(name):
+    raise PackageNotFoundError(name)
+session.version = version
+from btcfs.cli import main
+main(["--backend", "hopsworks", "verify"])
+"""
+    environment = {**os.environ, "BTCFS_HOPSWORKS_HOST": "h.example", "BTCFS_HOPSWORKS_API_KEY": "a key"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+
+    assert done.stderr == "btcfs: the Hopsworks client is not installed; pip install 'btcfs[hopsworks]'\n"
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_the_variables_that_errors_name(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    """Whoever sets the variables that the errors on a missing host and key name is connected."""
+    from btcfs import connect
+
+    given = {"HOST": emulator.host, "API_KEY": emulator.api_key}
+    for option, value in given.items():
+        with pytest.raises((ConfigError, AuthError)) as error:
+            connect("hopsworks", port=emulator.port)
+        [named] = re.findall(rf"BTCFS_\w+_{option}", str(error.value))
+        monkeypatch.setenv(named, value)
+    with connect("hopsworks", port=emulator.port) as store:
+        assert store.ui_url(applied(store))
 
 
 def test_a_login_of_the_users_own(emulator: Emulator) -> None:

@@ -31,7 +31,7 @@ def _answered(what: str, exc: BaseException, status: int) -> BtcfsError:
     if status == 401:
         return AuthError(
             f"{what}: Hopsworks refuses the API key (401{said}). It may be mistyped, expired or deleted; create another "
-            f"under Account Settings, API, and set BTCFS_BACKENDS_HOPSWORKS_API_KEY"
+            f"under Account Settings, API, and set BTCFS_HOPSWORKS_API_KEY"
         )
     if status == 403:
         return AuthError(
