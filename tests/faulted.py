@@ -30,7 +30,7 @@ from btcfs_sources.sample import SampleMarket
 from served import OneModel, bundle_for, inference_view
 
 DAY = timedelta(days=1)
-DAYS = 400
+DAYS = 250
 FIRST = parse_instant("2024-06-01T05:00Z")
 TIMEOUT, WRITE_TIMEOUT = 1.0, 2.0
 DEFAULTS = {"symbol": "BTC-USD"}

@@ -31,7 +31,7 @@ FAULTS: dict[str, Callable[[Knobs], object]] = {
     "Kafka down": _setting(kafka_down=True),
     "Flight down": _setting(flight_down=True),
     "Flight fails": _fault("fail", "flight *"),
-    "Flight hangs": _fault("hang", "flight *", seconds=10.0),
+    "Flight hangs": _fault("hang", "flight *", seconds=3.0),
     "Flight tears": _fault("torn", "flight *"),
     "job fails": _fault("fail", "job *"),
     "job never ends": _setting(jobs_stuck=True),
@@ -40,7 +40,7 @@ FAULTS: dict[str, Callable[[Knobs], object]] = {
     "one online row is ignored": lambda knobs: knobs.add("ignore", "online *"),
     "online lag": _setting(online_lag=0.4),
     "MySQL fails": _fault("fail", "mysql *"),
-    "MySQL hangs": _fault("hang", "mysql *", seconds=10.0),
+    "MySQL hangs": _fault("hang", "mysql *", seconds=3.0),
     "MySQL drops": _fault("drop", "mysql *"),
     "MySQL tears": _fault("torn", "mysql *"),
 }

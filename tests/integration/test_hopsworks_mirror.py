@@ -21,7 +21,7 @@ from btcfs.store import FeatureVector
 from btcfs.testing.backends.examples import candle_group, candles, view_of
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
-from faulted import DAY, Scene, scene, settings, told
+from faulted import DAY, TIMEOUT, WRITE_TIMEOUT, Scene, scene, settings, told
 from hopsworks_faults import FAULTS
 
 
@@ -98,7 +98,16 @@ def mirrored(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> It
         backend="hopsworks",
         fallback="duckdb",
         backends={"hopsworks": options, "duckdb": {"path": str(folder / "mirror")}},
-        fallback_options={"journal": str(folder / "journal"), "deadline": 0.5, "rest": 0.1, "longest_rest": 0.2},
+        fallback_options={
+            "journal": str(folder / "journal"),
+            "deadline": 0.5,
+            "definitions_deadline": TIMEOUT,
+            "read_deadline": 2 * TIMEOUT,
+            "write_deadline": 2 * WRITE_TIMEOUT,
+            "failures": 1,
+            "rest": 0.1,
+            "longest_rest": 0.2,
+        },
     )
     emulator.knobs.reset()
     with connect(config=config) as store, scene(emulator, store, folder) as made:
