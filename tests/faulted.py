@@ -161,7 +161,8 @@ def scene(emulator: Emulator, store: FeatureStore, folder: Path) -> Iterator[Sce
             made.pipeline(each).historical(DAYS)
             create_views(each, made.pipeline(each).feature_group, Label())
         models = OneModel(bundle_for(inference_view(twin)))
-        apps = [create_app(store=each, models=models, log_predictions=False) for each in (store, twin)]
+        # Without a cache of vectors, so that each prediction needs the store.
+        apps = [create_app(store=each, models=models, log_predictions=False, most_vectors=0) for each in (store, twin)]
         with TestClient(apps[0]) as made.client, TestClient(apps[1]) as made.right:
             made.now += DAY
             made.ingest(twin)

@@ -92,7 +92,9 @@ def test_a_fault_while_serving(troubled: Scene, name: str) -> None:
             assert answer.status_code == 503
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["type"].endswith("unavailable")
-    troubled.settled(lambda: troubled.newest())
+    if name.startswith("MySQL"):  # where the vectors are
+        assert [answer.status_code for answer in during] == [503, 503]
+    troubled.settled(troubled.newest)
     assert told(troubled.predictions(troubled.client)) == right
 
 

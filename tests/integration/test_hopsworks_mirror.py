@@ -153,5 +153,4 @@ def test_no_prediction_fails_and_no_row_is_lost(mirrored: Scene, name: str) -> N
 
 def honest(answer: dict[str, Any]) -> bool:
     """Whether a reason is given exactly where the mirror answered."""
-    sources = {True: ("hopsworks", "cache"), False: ("duckdb",)}
-    return answer["feature_source"] in sources[answer["fallback_reason"] is None]
+    return answer["feature_source"] == ("hopsworks" if answer["fallback_reason"] is None else "duckdb")
