@@ -66,7 +66,7 @@ def in_order(
     waiting: deque[tuple[T, Pending[R]]] = deque()
     try:
         for task in tasks:
-            waiting.append((task, engine.submit(function, task)))
+            waiting.append((task, _submitted(engine, function, task)))
             if len(waiting) == engine.in_flight:
                 yield waiting.popleft()
         while waiting:
@@ -74,6 +74,18 @@ def in_order(
     finally:
         for _, pending in waiting:
             pending.cancel()
+
+
+def _submitted(engine: Engine, function: Callable[[T], R], task: T) -> Pending[R]:
+    """The promise of the result; an engine that went and takes no task breaks it where the result is waited for."""
+    try:
+        return engine.submit(function, task)
+    except Exception as exc:  # noqa: BLE001 - every engine has errors of its own; this one is raised by result()
+        from concurrent.futures import Future
+
+        broken: Future[R] = Future()
+        broken.set_exception(exc)
+        return broken
 
 
 def bounded(workers: int, in_flight: int | None) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from btcfs.config import load
 from btcfs.connection import open_engine
-from btcfs.engines import bounded
+from btcfs.engines import bounded, in_order
 from btcfs.errors import ConfigError
 from btcfs.pipeline.compute import compute
 from btcfs.pipeline.partitions import compute_partition, partitions
@@ -89,6 +89,26 @@ def test_the_engine_is_a_setting(tmp_path: Path) -> None:
 
     assert config.engine == "spark"
     assert config.engine_options == {"master": "yarn", "conf": {"spark.ui.enabled": "false"}}
+
+
+class Gone:
+    """An engine whose workers went: it takes no task."""
+
+    name, workers, in_flight = "gone", 1, 2
+
+    def submit(self, function: Any, task: Any) -> Any:
+        raise BrokenPipeError("no worker is left")
+
+    def close(self) -> None: ...
+
+
+def test_an_engine_that_takes_no_task_breaks_its_promise() -> None:
+    """What submit raises comes with its task where the result is waited for, as any loss does."""
+    (task, pending), *_ = in_order(Gone(), str, ["first", "second"])
+
+    assert task == "first"
+    with pytest.raises(BrokenPipeError, match="no worker is left"):
+        pending.result()
 
 
 def test_results_in_flight_are_bounded() -> None:
