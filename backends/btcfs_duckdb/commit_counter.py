@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import mmap
-import struct
 from pathlib import Path
 
 from btcfs.errors import StoreUnavailable
 
-_NUMBER = struct.Struct("<q")
+_BYTES = 8
 
 
 class CommitCounter:
@@ -21,20 +20,21 @@ class CommitCounter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._shared: mmap.mmap | None = None
+        self._shared: memoryview | None = None
 
     def read(self) -> int:
         """The number now; odd if it says nothing."""
         shared = self._shared
         if shared is None:
             return 1 if not self._open() else self.read()
-        return int(_NUMBER.unpack_from(shared)[0])
+        number: int = shared[0]
+        return number
 
     def begin(self) -> None:
         """Say that a commit is under way. StoreUnavailable if the file cannot be made."""
         if self._shared is None and not self._open():
             try:
-                self._path.write_bytes(_NUMBER.pack(0))
+                self._path.write_bytes(bytes(_BYTES))
             except OSError as exc:
                 raise StoreUnavailable(f"cannot write {self._path}: {exc}. Make room and run the same again") from exc
             self._open()
@@ -50,12 +50,12 @@ class CommitCounter:
 
     def _set(self, number: int) -> None:
         assert self._shared is not None
-        _NUMBER.pack_into(self._shared, 0, number)
+        self._shared[0] = number
 
     def _open(self) -> bool:
         try:
             with self._path.open("r+b") as file:
-                self._shared = mmap.mmap(file.fileno(), _NUMBER.size)
+                self._shared = memoryview(mmap.mmap(file.fileno(), _BYTES)).cast("q")
         except (OSError, ValueError):  # not there yet, or not whole yet
             return False
         return True

@@ -19,8 +19,8 @@ from btcfs_duckdb.commit_counter import CommitCounter
 from btcfs_duckdb.payload import Integers, entity_text, pack, row_size
 from btcfs_duckdb.schema import numbers
 
-# Rows of one entity in one commit from which on a segment is cheaper than table rows.
-BULK = 16_384
+# Rows of one entity in one commit from which on they become a segment: the table keeps the few that come day by day.
+BULK = 256
 # Rows gathered before they are written: larger segments make reads no faster and need more memory.
 BATCH = 131_072
 

@@ -10,9 +10,11 @@ from zlib import crc32
 import numpy as np
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 FLOAT = np.dtype("<f8")
+CHECK = 4  # bytes of the checksum at the end of a row
 # The CRC-32 of any bytes followed by their own CRC-32 is this constant, whatever it starts from.
 WHOLE = 0x2144DF1C
 
@@ -24,7 +26,7 @@ def entity_text(values: Sequence[str]) -> str:
 
 def row_size(width: int) -> int:
     """Bytes of a row of so many numbers."""
-    return 8 * width + 4
+    return 8 * width + CHECK
 
 
 def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memoryview:
@@ -47,8 +49,3 @@ def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memo
 def whole(row: bytes, time: int, event_time: int) -> bool:
     """Whether the bytes are those that were packed for these times."""
     return crc32(row, (time ^ event_time) & 0xFFFFFFFF) == WHOLE
-
-
-def unpack(row: bytes, width: int) -> Floats:
-    """The numbers of a row, read-only; they share its memory."""
-    return np.frombuffer(row, FLOAT, width)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from zlib import crc32
 
 import attrs
 import numpy as np
@@ -15,59 +13,15 @@ import numpy as np
 from btcfs import catalogue
 from btcfs.catalogue import ResolvedView
 from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView
-from btcfs.errors import StoreUnavailable
 from btcfs.instants import EPOCH, from_micros, to_micros
 from btcfs.keys import no_such_key, resolve_key
 from btcfs.store import FeatureVector
 from btcfs_duckdb import online
-from btcfs_duckdb.payload import WHOLE, entity_text, unpack
+from btcfs_duckdb.payload import FLOAT, Floats, entity_text, row_size
 from btcfs_duckdb.readers import Generation
-from btcfs_duckdb.segments import Segment
+from btcfs_duckdb.tables import EVER, Bulk, Found, Table
 
-_EVER = 2**63 - 1
 _MICROSECOND = timedelta(microseconds=1)
-Found = tuple[int, int, bytes]
-
-
-@attrs.frozen(eq=False)
-class Table:
-    """The online rows of one group: in a table, and in segments by entity, which a row of the table goes before."""
-
-    group: FeatureGroup
-    exact: str
-    newest: str
-    among: str
-    between: str
-    several: str
-    step: int
-    segments: Mapping[str, tuple[list[int], list[Segment]]]
-
-    def at(self, connection: sqlite3.Connection, entity: str, time: int) -> Found | None:
-        """The row with this entity and time key: its time, event time and bytes."""
-        found = connection.execute(self.exact, (entity, time)).fetchone()
-        if found is None and entity in self.segments:
-            known = self._in_segments(entity, time)
-            return known if known is not None and known[0] == time else None
-        return _checked(self.group, found)
-
-    def known(self, connection: sqlite3.Connection, entity: str, event_time: int) -> Found | None:
-        """The newest row of this entity whose event time is not after this one."""
-        found = connection.execute(self.newest, (entity, event_time - self.step)).fetchone()
-        if entity in self.segments:
-            known = self._in_segments(entity, event_time - self.step)
-            if known is not None and (found is None or known[0] > found[0]):
-                return known
-        return _checked(self.group, found)
-
-    def _in_segments(self, entity: str, time: int) -> Found | None:
-        firsts, segments = self.segments[entity]
-        place = bisect_right(firsts, time) - 1
-        if place < 0:
-            return None
-        segment = segments[place]
-        index = segment.newest(time)
-        found = segment.time(index)
-        return _checked(self.group, (found, found + self.step, segment.row(index)))
 
 
 @attrs.frozen(eq=False)
@@ -76,10 +30,23 @@ class Part:
 
     table: Table
     entity: tuple[int, ...]
-    width: int
+    shape: tuple[int]
     sources: Any
     targets: Any
     identity: bool  # the sources are all the numbers in their order
+
+    @property
+    def size(self) -> int:
+        """Bytes of a row."""
+        return row_size(self.shape[0])
+
+    def numbers(self, row: bytes) -> Floats:
+        """What the view wants of a row, in memory of its own."""
+        if self.identity:
+            own: Floats = np.ndarray(self.shape, FLOAT, bytearray(row))
+            return own
+        chosen: Floats = np.ndarray(self.shape, FLOAT, row)[self.sources]
+        return chosen
 
 
 @attrs.frozen(eq=False)
@@ -93,52 +60,76 @@ class Plan:
     entity: tuple[str, ...]
     columns: tuple[str, ...]
     parts: tuple[Part, ...]
-    plain: bool = attrs.field(init=False)  # one group, keyed by one text and the candle's time
+    single: bool = attrs.field(init=False)  # one row makes a vector
+    plain: bool = attrs.field(init=False)  # and is keyed by one text and the candle's time
     step: timedelta | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        plain = self.single and len(self.entity) == 1 and set(self.columns) == {self.entity[0], TIME_KEY}
-        object.__setattr__(self, "plain", plain)
-        object.__setattr__(self, "step", self.leading.step)
+        single = len(self.parts) == 1
+        plain = single and len(self.entity) == 1 and set(self.columns) == {self.entity[0], TIME_KEY}
+        for name, value in (("single", single), ("plain", plain), ("step", self.leading.step)):
+            object.__setattr__(self, name, value)
 
-    @property
-    def single(self) -> bool:
-        """Whether one row makes a vector."""
-        return len(self.parts) == 1
+    def at_hand(self, key: Mapping[str, Any], count: int, source: str) -> FeatureVector | None:
+        """The vector of one key, if that can be told from memory and segments at this number of the commit counter."""
+        symbol = key.get(self.entity[0]) if self.plain else None
+        if type(symbol) is not str:
+            return None
+        part = self.parts[0]
+        tail = part.table.kept(symbol, count)
+        if tail is None:
+            return None
+        if len(key) == 1:
+            return self._made(symbol, None, part.table.kept_newest(tail, symbol), source)
+        instant = key.get(TIME_KEY)
+        if len(key) != 2 or type(instant) is not datetime or instant.tzinfo is not timezone.utc:
+            return None
+        row = part.table.kept_at(tail, symbol, (instant - EPOCH) // _MICROSECOND)
+        return self._made(symbol, instant, row, source)
 
     def vector(
         self, connection: sqlite3.Connection, key: Mapping[str, Any], defaults: Mapping[str, str], source: str
     ) -> FeatureVector:
-        if len(key) == 2 and self.plain:
-            # The key that is asked for most; what follows judges every other, and does the same for this one.
+        """The vector of one key. Errors are those of ``get_online_features``."""
+        if self.plain:
+            # The keys that are asked for most; what follows judges every other, and does the same for these.
             symbol, instant = key.get(self.entity[0]), key.get(TIME_KEY)
-            if type(symbol) is str and type(instant) is datetime and instant.tzinfo is timezone.utc:
-                return self._at(connection, symbol, instant, source)
+            if type(symbol) is str:
+                table = self.parts[0].table
+                if len(key) == 2 and type(instant) is datetime and instant.tzinfo is timezone.utc:
+                    row = table.at(connection, symbol, (instant - EPOCH) // _MICROSECOND)
+                    return self._made(symbol, instant, row, source)
+                if len(key) == 1:
+                    return self._made(symbol, None, table.known(connection, symbol, EVER), source)
         entity, time = resolve_key(self.leading, key, defaults)
         first = self.parts[0]
         text = entity[0] if len(entity) == 1 else entity_text(entity)
-        row = first.table.known(connection, text, _EVER) if time is None else first.table.at(connection, text, time)
+        row = first.table.known(connection, text, EVER) if time is None else first.table.at(connection, text, time)
         if row is None:
             raise no_such_key(self.leading, entity, time)
         known = row[1]
-        values = unpack(row[2], first.width)[first.sources]
+        values = first.numbers(row[2])
         if len(self.parts) > 1:
-            values, known = self._joined(connection, entity, values, _EVER if time is None else known, known)
+            values, known = self._joined(connection, entity, values, EVER if time is None else known, known)
         named = dict(zip(self.entity, entity, strict=True))
         full = {name: from_micros(row[0]) if name == TIME_KEY else named[name] for name in self.columns}
         return FeatureVector(values, from_micros(known), source, self.fingerprint, full)
 
-    def _at(self, connection: sqlite3.Connection, symbol: str, instant: datetime, source: str) -> FeatureVector:
-        """The vector of one entity's candle, in a view of one group: what ``vector`` gives, in fewer steps."""
-        part = self.parts[0]
-        row = part.table.at(connection, symbol, (instant - EPOCH) // _MICROSECOND)
+    def note(self, connection: sqlite3.Connection, keys: Sequence[Mapping[str, Any]], count: int) -> None:
+        """Tell the table which entity was asked for, if memory can answer for it the next time."""
+        symbol = keys[0].get(self.entity[0]) if self.plain else None
+        if type(symbol) is str:
+            self.parts[0].table.asked(connection, symbol, count)
+
+    def _made(self, symbol: str, instant: datetime | None, row: Found | None, source: str) -> FeatureVector:
+        """The vector of a row, in a view of one group: what ``vector`` gives, in fewer steps."""
         if row is None:
-            raise no_such_key(self.leading, (symbol,), to_micros(instant))
+            raise no_such_key(self.leading, (symbol,), None if instant is None else to_micros(instant))
+        if instant is None:
+            instant = from_micros(row[0])
         event_time = from_micros(row[1]) if self.step is None else instant + self.step
         key = {self.entity[0]: symbol, TIME_KEY: instant}
-        numbers = unpack(row[2], part.width)
-        values = numbers.copy() if part.identity else numbers[part.sources]
-        return FeatureVector(values, event_time, source, self.fingerprint, key)
+        return FeatureVector(self.parts[0].numbers(row[2]), event_time, source, self.fingerprint, key)
 
     def _joined(
         self, connection: sqlite3.Connection, entity: tuple[str, ...], leading: Any, at: int, known: int
@@ -150,7 +141,7 @@ class Plan:
             text = entity_text([entity[place] for place in part.entity])
             row = part.table.known(connection, text, at)
             if row is not None:
-                values[part.targets] = unpack(row[2], part.width)[part.sources]
+                values[part.targets] = part.numbers(row[2])
                 known = max(known, row[1])
         return values, known
 
@@ -183,7 +174,7 @@ def _part(
     return Part(
         _table(connection, generation, group, applied, len(held)),
         tuple(leading.index(name) for name in group.entity),
-        len(held),
+        (len(held),),
         sources,
         targets,
         bool(np.array_equal(sources, np.arange(len(held)))),
@@ -200,12 +191,13 @@ def _table(
     rows = connection.execute(
         "SELECT entity, first, rows, file FROM segments WHERE applied=? ORDER BY entity, first", (applied,)
     )
-    segments: dict[str, tuple[list[int], list[Segment]]] = {}
+    bulks: dict[str, Bulk] = {}
     for entity, first, count, file in rows.fetchall():
-        firsts, opened = segments.setdefault(entity, ([], []))
-        firsts.append(first)
-        opened.append(generation.segment(file, count, width))
+        bulk = bulks.setdefault(entity, Bulk())
+        bulk.firsts.append(first)
+        bulk.segments.append(generation.segment(file, count, width))
     step = 0 if group.step is None else group.step // timedelta(microseconds=1)
+    everything = f"{select} LIMIT ?"
     among = f"SELECT 1 FROM {online.table(applied)} WHERE entity=? AND ts BETWEEN ? AND ? LIMIT 1"
     between = f"{select} AND ts BETWEEN ? AND ?"
     # CROSS JOIN keeps SQLite from going through the whole table for each time.
@@ -213,13 +205,4 @@ def _table(
         f"SELECT t.ts, t.event_time, t.payload FROM json_each(?) k CROSS JOIN {online.table(applied)} t "
         f"WHERE t.entity=? AND t.ts=k.value"
     )
-    return Table(group, f"{select} AND ts=?", newest, among, between, several, step, segments)
-
-
-def _checked(group: FeatureGroup, found: Found | None) -> Found | None:
-    if found is not None and crc32(found[2], (found[0] ^ found[1]) & 0xFFFFFFFF) != WHOLE:
-        raise StoreUnavailable(
-            f"the online row of {group.title} with event time {from_micros(found[1])} is damaged on the disk. "
-            f"Run btcfs store rebuild-online, which builds the online table anew from the offline tables"
-        )
-    return found
+    return Table(group, f"{select} AND ts=?", newest, everything, among, between, several, step, bulks)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ class Generation:
     path: Path
     mark: Mark
     segments: dict[str, Segment] = attrs.field(factory=dict)
+    idle: deque[sqlite3.Connection] = attrs.field(factory=deque)  # taken from and added to without a lock
 
     def segment(self, file: str, rows: int, width: int) -> Segment:
         """The segment of that name, open. FileNotFoundError if it was deleted since."""
@@ -42,6 +44,9 @@ class Readers:
 
     SQLite's locks belong to a process: a connection that a child inherits by fork would make it
     believe in locks it has not. So all are closed before a fork, which waits for those in use.
+
+    Who has a connection counts as long as it is not in ``Generation.idle``. Taking and giving back is one step of a
+    deque, so the path of a vector meets no lock; a fork is announced by a flag, which is looked at after the step.
     """
 
     def __init__(self, places: Places, timeout: float) -> None:
@@ -50,8 +55,7 @@ class Readers:
         self._guard = threading.Lock()
         self._drained = threading.Condition(self._guard)
         self._forking = False
-        self._idle: list[sqlite3.Connection] = []
-        self._used = 0
+        self._opened = 0  # connections that a fork has to wait for, idle or not
         self._closed = False
         self._generation: Generation | None = None
         self._pointer = os.fspath(places.pointer)
@@ -71,12 +75,12 @@ class Readers:
         """The same for a writer, for whom a fork does not wait: it may be this thread that forks."""
         connection, generation = self.take()
         with self._guard:
-            self._used -= 1
+            self._opened -= 1
         try:
             yield connection, generation
         finally:
             with self._guard:
-                self._used += 1
+                self._opened += 1
             self.give(connection, generation)
 
     def take(self) -> tuple[sqlite3.Connection, Generation]:
@@ -93,39 +97,41 @@ class Readers:
 
     def take_again(self, generation: Generation) -> sqlite3.Connection | None:
         """An idle connection to the generation that was in use a moment ago, None if there is none."""
-        with self._guard:
-            if generation is not self._generation or not self._idle or self._forking:
-                return None
-            self._used += 1
-            return self._idle.pop()
+        if generation is not self._generation or self._forking:
+            return None
+        return popped(generation.idle)
 
     def give(self, connection: sqlite3.Connection, generation: Generation) -> None:
-        with self._guard:
-            self._used -= 1
-            if self._closed or generation is not self._generation:
-                connection.close()
-            else:
-                self._idle.append(connection)
-            if self._forking:
-                self._drained.notify_all()
+        generation.idle.append(connection)
+        if self._forking or self._closed or generation is not self._generation:
+            self._given_late(generation)
 
     def close(self) -> None:
         with self._guard:
             self._closed = True
-            self._drop_idle()
+            self._drop_idle(self._generation)
             self._generation = None
 
     def before_fork(self) -> None:
         self._guard.acquire()
         self._forking = True
-        while self._used:
+        self._drop_idle(self._generation)
+        while self._opened:
             self._drained.wait()
-        self._drop_idle()
+            self._drop_idle(self._generation)
 
     def after_fork(self) -> None:
         self._forking = False
         self._drained.notify_all()
         self._guard.release()
+
+    def _given_late(self, generation: Generation) -> None:
+        """Close what came back after its generation went, and wake a fork that waits for it."""
+        with self._guard:
+            if self._closed or generation is not self._generation:
+                self._drop_idle(generation)
+            if self._forking:
+                self._drained.notify_all()
 
     def _mark(self) -> Mark:
         try:
@@ -141,16 +147,26 @@ class Readers:
                 self._drained.wait(_COURTESY)
             generation = self._generation
             if generation is None or generation.mark != mark:
-                self._drop_idle()
+                self._drop_idle(generation)
                 generation = self._generation = Generation(current(self._places), mark)
-            connection = self._idle.pop() if self._idle else online.connect(generation.path, self._timeout)
-            self._used += 1
+            connection = popped(generation.idle)
+            if connection is None:
+                connection = online.connect(generation.path, self._timeout)
+                self._opened += 1
         return connection, generation
 
-    def _drop_idle(self) -> None:
-        for connection in self._idle:
+    def _drop_idle(self, generation: Generation | None) -> None:
+        while generation is not None and (connection := popped(generation.idle)) is not None:
             connection.close()
-        self._idle.clear()
+            self._opened -= 1
+
+
+def popped(idle: deque[sqlite3.Connection]) -> sqlite3.Connection | None:
+    """A connection out of these, None if another thread has the last."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
 
 
 def current(places: Places) -> Path:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from btcfs import durable
 from btcfs.errors import StoreUnavailable
-from btcfs_duckdb.payload import Integers, pack, row_size, whole
+from btcfs_duckdb.payload import Bytes, Integers, pack, row_size, whole
 
 _MAGIC = b"btcfsseg"
 _HEADER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
@@ -40,8 +42,13 @@ class Segment:
         self._times: Any = times.cast("q")
         self._start = times_end
         self._size = row_size(width)
-        self._first = self._times[0]
+        self.first: int = self._times[0]
+        self.last: int = self._times[-1]
         self._checked = bytearray(rows)
+        # The same memory for many rows at once.
+        self._instants: Integers = np.frombuffer(self._times, "<i8")
+        self._rows = np.frombuffer(self._bytes, "u1", offset=times_end).reshape(rows, self._size)
+        self._whole = np.frombuffer(self._checked, "?")
 
     def newest(self, time: int) -> int:
         """The index of the last row whose time is not after this one, -1 if there is none."""
@@ -55,7 +62,7 @@ class Segment:
 
         Each is checked once after the file was opened, as a database does when a page comes into its memory.
         """
-        index = (time - self._first) // step  # its place where no candle is missing before it
+        index = (time - self.first) // step  # its place where no candle is missing before it
         if not 0 <= index < len(self._checked) or self._times[index] != time:
             index = self.newest(time)
             if index < 0 or self._times[index] != time:
@@ -67,6 +74,23 @@ class Segment:
                 return None
             self._checked[index] = 1
         return row
+
+    def gather(self, times: Integers, step: int) -> Bytes | None:
+        """The rows of these times, none of them before the first, one after another; None as ``at`` says, if one is."""
+        index = np.minimum((times - self.first) // step, len(self._checked) - 1)
+        if not (self._instants[index] == times).all():
+            index = np.searchsorted(self._instants, times)
+            if index.max() == len(self._checked) or not (self._instants[index] == times).all():
+                return None
+        if not self._whole[index].all() and None in [self.at(time, step) for time in times.tolist()]:
+            return None
+        found: Bytes = self._rows[index]
+        return found
+
+    def has(self, time: int) -> bool:
+        """Whether there is a row of that time, whole or not."""
+        index = self.newest(time)
+        return index >= 0 and self.time(index) == time
 
     def row(self, index: int) -> bytes:
         at = self._start + index * self._size

@@ -81,14 +81,16 @@ class Vectors:
         planned_at, plan = (-1, None) if known is None else known.plans.get(view.fingerprint, (-1, None))
         if known is None or plan is None or planned_at != count or not plan.single:
             return None
+        if len(keys) == 1:
+            vector = plan.at_hand(keys[0], count, self._source)
+            if vector is not None:
+                return [vector]
         connection = self._readers.take_again(known.generation)
         if connection is None:
             return None
         try:
-            if len(keys) == 1:
-                found = [plan.vector(connection, keys[0], self._defaults, self._source)]
-            else:
-                found = batches.vectors(plan, connection, keys, self._defaults, self._source)
+            found = batches.vectors(plan, connection, keys, self._defaults, self._source, count)
+            plan.note(connection, keys, count)
         except (sqlite3.DatabaseError, BtcfsError) as exc:
             if self._counter.read() != count:
                 return None

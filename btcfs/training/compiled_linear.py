@@ -25,13 +25,13 @@ class Linear:
 
     def raw(self, values: Floats) -> float:
         """The score of one vector; NaN if a value is missing."""
-        return float(values.dot(self.weights)) + self.intercept
+        return float(np.vdot(values, self.weights)) + self.intercept  # unlike dot it says nothing of infinity
 
     def raw_many(self, matrix: Floats) -> Floats:
         """The score of each row."""
         # Row by row: a matrix product sums in another order, and one row must give the same bits alone.
         weights, intercept = self.weights, self.intercept
-        return np.fromiter((float(row.dot(weights)) + intercept for row in matrix), np.float64, len(matrix))
+        return np.fromiter((float(np.vdot(row, weights)) + intercept for row in matrix), np.float64, len(matrix))
 
     def after(self, scaling: Scaling) -> Linear:
         """The model of unscaled values, the linear scaling folded into the weights."""

@@ -21,7 +21,6 @@ from btcfs.definitions import Feature, FeatureGroup, FeatureView
 from btcfs.errors import NotFound
 from btcfs.store import FeatureStore
 from btcfs_duckdb import connect
-from btcfs_duckdb.mirror import BULK
 from integration import duckdb_child as child
 
 GROUP = FeatureGroup("minutes", 1, [Feature("a"), Feature("n", "int64"), Feature("s", "string")], interval="1m")
@@ -29,6 +28,7 @@ HOURS = FeatureGroup("hours", 1, [Feature("h")], interval="1h")
 VIEW = FeatureView("v", 1, [GROUP.ref], ["n", "a"])
 BOTH = FeatureView("both", 1, [HOURS.ref, GROUP.ref], ["a", "h"])
 START = pd.Timestamp("2020-01-01", tz="UTC")
+MANY = 16_384  # rows enough for a segment
 
 
 def minutes(first: int, count: int, symbol: str = "BTC-USD", step: int = 1) -> pd.DataFrame:
@@ -77,19 +77,19 @@ def folder(tmp_path: Path) -> Path:
 def test_bulk_commits_and_single_rows_together(folder: Path) -> None:
     """Rows in segments, rows put among and over them later, and rows before and after them are all found."""
     with connect(folder) as store:
-        store.write(GROUP, minutes(1000, BULK, step=2))
+        store.write(GROUP, minutes(1000, MANY, step=2))
         assert len(segments(folder)) == 1
         assert_equal_halves(store)
         store.write(GROUP, minutes(1000, 5, step=2).assign(a=7.0))  # over the first rows
         store.write(GROUP, minutes(1011, 3, step=2))  # between rows
         store.write(GROUP, minutes(10, 4))  # before all
-        store.write(GROUP, minutes(1000 + 2 * BULK, 4))  # after all
+        store.write(GROUP, minutes(1000 + 2 * MANY, 4))  # after all
         assert_equal_halves(store)
-        store.write(GROUP, minutes(1000 + 2 * BULK + 4, BULK))  # a second segment
+        store.write(GROUP, minutes(1000 + 2 * MANY + 4, MANY))  # a second segment
         assert len(segments(folder)) == 2
-        store.write(GROUP, minutes(900, BULK + 300, step=2).assign(a=1.0))  # many rows, new ones and replaced ones
+        store.write(GROUP, minutes(900, MANY + 300, step=2).assign(a=1.0))  # many rows, new ones and replaced ones
         assert len(segments(folder)) == 2
-        store.write(HOURS, hours(BULK // 20))
+        store.write(HOURS, hours(MANY // 20))
         assert_equal_halves(store)
         assert_equal_joins(store)
         store.rebuild_online()
@@ -101,7 +101,7 @@ def test_bulk_commits_and_single_rows_together(folder: Path) -> None:
 
 def test_several_entities_in_one_bulk_commit(folder: Path) -> None:
     """Each entity with many rows gets a segment, in any order of rows; the others go to the table."""
-    frame = pd.concat([minutes(0, BULK), minutes(5, BULK, "ETH-USD"), minutes(9, 40, "SOL-USD")])
+    frame = pd.concat([minutes(0, MANY), minutes(5, MANY, "ETH-USD"), minutes(9, 40, "SOL-USD")])
     with connect(folder) as store:
         report = store.write(GROUP, frame.sample(frac=1.0, random_state=1))
         assert report.inserted == len(frame)
@@ -113,7 +113,7 @@ def test_several_entities_in_one_bulk_commit(folder: Path) -> None:
 
 def test_a_stream_of_small_frames_is_a_bulk_commit(folder: Path) -> None:
     """Many small frames make few segments, and a buffer that is used again for each frame does no harm."""
-    frame = minutes(0, 3 * BULK)
+    frame = minutes(0, 3 * MANY)
     buffer = np.empty(1024)
 
     def stream() -> Iterator[pd.DataFrame]:
@@ -148,10 +148,10 @@ def test_a_stream_is_not_held_in_memory(folder: Path) -> None:
 def test_many_keys_at_once(folder: Path) -> None:
     """Many keys give the vectors that they give one by one, in the order asked; one that is missing is named."""
     with connect(folder) as store:
-        store.write(GROUP, minutes(0, 10 * BULK, step=2))
+        store.write(GROUP, minutes(0, 10 * MANY, step=2))
         assert len(segments(folder)) == 2
         times = (
-            START + pd.to_timedelta(np.random.default_rng(1).integers(0, 10 * BULK, 50) * 2, "min")
+            START + pd.to_timedelta(np.random.default_rng(1).integers(0, 10 * MANY, 50) * 2, "min")
         ).to_pydatetime()
         keys = [{"symbol": "BTC-USD", "timestamp": time} for time in times]
         together = store.get_online_features(VIEW, keys)
@@ -170,20 +170,20 @@ def test_many_keys_at_once(folder: Path) -> None:
                 store.get_online_features(VIEW, [*keys, missing])
 
 
-@pytest.mark.parametrize("chosen", [range(40), range(0, 4 * BULK, 701), [5, 5, 3, 9, 9, 9, 1, 0, 5]])
+@pytest.mark.parametrize("chosen", [range(40), range(0, 4 * MANY, 701), [5, 5, 3, 9, 9, 9, 1, 0, 5]])
 def test_many_keys_in_the_table_and_in_segments(folder: Path, chosen: Any) -> None:
     """Wherever the rows lie, in the table, in segments or in both, together they are what they are one by one."""
     with connect(folder) as store:
         for rows, count in (
             (minutes(0, 50), 50),  # in the table
-            (minutes(50, 2 * BULK), 2 * BULK),  # in a segment
-            (minutes(BULK, 30).assign(a=7.0), 2 * BULK),  # in the table, over the segment's
-            (minutes(50 + 2 * BULK, 3 * BULK), 5 * BULK),
+            (minutes(50, 2 * MANY), 2 * MANY),  # in a segment
+            (minutes(MANY, 30).assign(a=7.0), 2 * MANY),  # in the table, over the segment's
+            (minutes(50 + 2 * MANY, 3 * MANY), 5 * MANY),
         ):
             store.write(GROUP, rows)
             times = [START + pd.Timedelta(minutes=number % count) for number in chosen]
             keys = [{"symbol": "BTC-USD", "timestamp": t.to_pydatetime().astimezone(timezone.utc)} for t in times]
-            for _ in range(2):  # the second time by a plan that is known
+            for _ in range(7):  # then by a plan that is known, and at last by rows that are in memory
                 together = store.get_online_features(VIEW, keys)
                 alone = [store.get_online_features(VIEW, [key])[0] for key in keys]
                 assert [v.values.tolist() for v in together] == [v.values.tolist() for v in alone]
@@ -197,7 +197,7 @@ def test_the_change_token(folder: Path) -> None:
         for write in (
             lambda: other.write(GROUP, minutes(0, 1)),
             lambda: store.write(GROUP, minutes(1, 1)),
-            lambda: other.write(GROUP, minutes(2, BULK)),
+            lambda: other.write(GROUP, minutes(2, MANY)),
             store.rebuild_online,
             lambda: other.write(GROUP, minutes(0, 1).assign(a=0.5)),
         ):
@@ -214,8 +214,8 @@ def test_the_change_token(folder: Path) -> None:
 def test_deleting_a_group_removes_its_segments(folder: Path) -> None:
     """A deleted group leaves no file, and a store that has served it says that its view is gone."""
     with connect(folder) as store, connect(folder) as other:
-        store.write(GROUP, minutes(0, BULK))
-        assert other.get_online_features(VIEW, [{"symbol": "BTC-USD"}])[0].values[0] == BULK - 1
+        store.write(GROUP, minutes(0, MANY))
+        assert other.get_online_features(VIEW, [{"symbol": "BTC-USD"}])[0].values[0] == MANY - 1
         for view in (VIEW, BOTH):
             store.delete(view)
         store.delete(GROUP)
@@ -231,15 +231,15 @@ def test_deleting_a_group_removes_its_segments(folder: Path) -> None:
 def test_readers_go_over_to_a_rebuilt_table(folder: Path) -> None:
     """A store that was reading goes on after another rebuilt the online table, and reads what is written to the new one."""
     with connect(folder) as store, connect(folder) as reader:
-        store.write(GROUP, minutes(0, BULK))
-        assert reader.get_online_features(VIEW, [{"symbol": "BTC-USD"}])[0].values[0] == BULK - 1
+        store.write(GROUP, minutes(0, MANY))
+        assert reader.get_online_features(VIEW, [{"symbol": "BTC-USD"}])[0].values[0] == MANY - 1
         before = set(segments(folder))
         store.rebuild_online()
         assert not before & set(segments(folder))
         assert len(list(folder.glob("online-*.sqlite"))) == 1
         assert_equal_halves(reader)
-        store.write(GROUP, minutes(BULK, 1))
-        assert reader.get_online_features(VIEW, [{"symbol": "BTC-USD"}])[0].values[0] == BULK
+        store.write(GROUP, minutes(MANY, 1))
+        assert reader.get_online_features(VIEW, [{"symbol": "BTC-USD"}])[0].values[0] == MANY
 
 
 def test_vectors_load_neither_duckdb_nor_pandas(folder: Path) -> None:
