@@ -138,10 +138,14 @@ class DuckDBStore:
             self._refuse_closed()
         return self._vectors.change_token(groups)
 
+    @property
+    def place(self) -> str:
+        """Where the store is, which no other of this backend shares."""
+        return str(self._places.root.absolute())
+
     def elsewhere(self) -> dict[str, Any]:
         """The options of ``btcfs.connect`` by which another process opens this store."""
-        path = str(self._places.root.absolute())
-        return {"path": path, "lock_timeout": self._timeout, "defaults": dict(self._defaults)}
+        return {"path": self.place, "lock_timeout": self._timeout, "defaults": dict(self._defaults)}
 
     def exclusive(self) -> AbstractContextManager[None]:
         return self._opened().exclusive()

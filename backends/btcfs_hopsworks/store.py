@@ -54,7 +54,7 @@ class HopsworksStore:
 
     def __init__(self, shared: Shared, lock_timeout: float, defaults: Mapping[str, str]) -> None:
         self._shared: Shared | None = shared
-        self._title = shared.session.address.title
+        self.place = shared.session.address.title  # which no other store of this backend shares
         self._timeout = lock_timeout
         self._vectors = Vectors(shared.ledger, shared.logs, shared.doors, defaults, self.name)
 
@@ -258,7 +258,7 @@ class HopsworksStore:
     def _opened(self) -> Shared:
         if self._shared is None:
             raise StoreUnavailable(
-                f"this store of {self._title} is closed; open another with btcfs.connect('hopsworks', project=...)"
+                f"this store of {self.place} is closed; open another with btcfs.connect('hopsworks', project=...)"
             )
         return self._shared
 

@@ -67,7 +67,8 @@ class FallbackStore:
     ) -> None:
         self.name: str = name or str(getattr(primary, "name", "primary"))
         self.mirror = mirror
-        self.journal = Journal(Path(journal_path), target or f"{self.name}, mirrored in {mirror.name}")
+        self.place = target or f"{self.name}, mirrored in {mirror.name}"  # which two stores this is
+        self.journal = Journal(Path(journal_path), self.place)
         renewable = not isinstance(primary, FeatureStore)
         self.primary = Primary(self.name, _opener(primary), deadlines or Deadlines(), breaker, renewable=renewable)
         self._sides = Sides(self.primary, mirror, self.journal)

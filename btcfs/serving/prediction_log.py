@@ -227,5 +227,5 @@ class PredictionLog:
 
 def _named(store: FeatureStore) -> str:
     """What tells the store from another one whose predictions may wait in the same folder."""
-    elsewhere = getattr(store, "elsewhere", None)
-    return store.name if elsewhere is None else f"{store.name} {elsewhere().get('path', '')}"
+    place = getattr(store, "place", None)
+    return store.name if place is None else f"{store.name} {place}"

@@ -146,11 +146,13 @@ def test_predictions_for_another_store_are_left_alone(tmp_path: Path, caplog: py
         pass
     [path] = tmp_path.iterdir()
     before = path.read_bytes()
-    other = Outage(memory.connect())
+    other, elsewhere = Outage(memory.connect()), Outage(memory.connect())
     other.name = "another"
+    elsewhere.place = "another project"
 
-    with running(other, tmp_path) as log:
-        assert log.waiting == 0
+    for store in (other, elsewhere):
+        with running(store, tmp_path) as log:
+            assert log.waiting == 0
 
     assert path.read_bytes() == before
     assert f"{path} is left alone" in caplog.text
