@@ -19,10 +19,12 @@ from btcfs_duckdb.segments import Segment
 EVER = 2**63 - 1
 Found = tuple[int, int, bytes]  # time, event time, bytes
 
-# An entity's table rows are kept if there are no more than this, once it was asked for so often since the last commit.
+# An entity's table rows are kept if there are no more than this, once it was asked for so often since its last commit.
 MOST_KEPT = 512
 _OFTEN = 4
-_MOST_ENTITIES = 64
+# Of all entities together, some 20 MB of rows.
+_MOST_ROWS = 32_768
+_MOST_ENTITIES = 4_096
 
 
 @attrs.define(eq=False)
@@ -33,6 +35,7 @@ class Tail:
     count: int
     changed: int
     asked: int = 0
+    settled: bool = False  # the rows are kept, or there are too many of them
     rows: dict[int, Found] | None = None
     newest: Found | None = None
 
@@ -117,11 +120,17 @@ class Table:
             self.tails[entity] = Tail(count, changed)
             return
         tail.asked += 1
-        if tail.asked == _OFTEN:
-            rows: list[Found] = connection.execute(self.all, (entity, MOST_KEPT + 1)).fetchall()
-            if len(rows) <= MOST_KEPT and all(whole(row[2], row[0], row[1]) for row in rows):
-                tail.newest = max(rows, key=lambda row: (row[1], row[0]), default=None)
-                tail.rows = {row[0]: row for row in rows}
+        if tail.asked >= _OFTEN and not tail.settled:
+            tail.settled = True
+            self._keep(connection, entity, tail)
+
+    def _keep(self, connection: sqlite3.Connection, entity: str, tail: Tail) -> None:
+        kept = sum(len(other.rows or ()) for other in self.tails.copy().values())
+        most = max(0, min(MOST_KEPT, _MOST_ROWS - kept))
+        rows: list[Found] = connection.execute(self.all, (entity, most + 1)).fetchall()
+        if len(rows) <= most and all(whole(row[2], row[0], row[1]) for row in rows):
+            tail.newest = max(rows, key=lambda row: (row[1], row[0]), default=None)
+            tail.rows = {row[0]: row for row in rows}
 
     def _in_bulk(self, entity: str, time: int) -> Found | None:
         bulk = self.bulks.get(entity)
