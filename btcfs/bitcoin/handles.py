@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +13,12 @@ import numpy as np
 from btcfs import catalogue
 from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView
 from btcfs.errors import NotFound, SchemaError
-from btcfs.instants import from_micros, parse_instant, to_micros
+from btcfs.instants import from_micros, to_micros
 from btcfs.online.cache import VectorCache
+from btcfs.online.changes import change_probe
 from btcfs.online.windows import FeatureWindow, get_feature_window
 from btcfs.pipeline.plan import step_micros
+from btcfs.pipeline.spacing import open_time
 from btcfs.store import Capability, FeatureStore, FeatureVector
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class ViewHandle:
         self.view = view
         self.symbol = symbol
         self._cache = VectorCache(store, view)
+        self._probe = change_probe(store)
+        self._step: tuple[Hashable, int | None] | None = None  # with the state of the groups it was found in
 
     @property
     def name(self) -> str:
@@ -129,17 +133,28 @@ class ViewHandle:
             raise SchemaError(f"missing={missing!r}: expected error, null or skip")
         if len(entries) > MOST_KEYS:
             raise SchemaError(f"{len(entries):,} keys in one call; at most {MOST_KEYS:,} are read together")
-        keys = [self._key(entry) for entry in entries]
+        keys = [{"symbol": self.symbol, **entry} for entry in entries]
+        try:
+            # As they are: most are open times, and those that are not are found by none.
+            return [vector.values for vector in self.store.get_online_features(self.view, keys)]
+        except NotFound:
+            step = self._interval()
+            keys = [self._aligned(key, step) for key in keys]
         if missing == "error":
             return [vector.values for vector in self.store.get_online_features(self.view, keys)]
         return [v for v in self._found(keys) if v is not None or missing == "null"]
 
     def get_vector(self, entry: Mapping[str, Any]) -> FeatureVector:
-        """The stored vector with its provenance, kept until the next commit."""
-        key = self._key(entry)
-        time = key.get(TIME_KEY)
-        known, _ = self._cache.get(key["symbol"], None if time is None else to_micros(time))
-        return known.vector
+        """The stored vector with its provenance; the newest, and what came over a network, is kept until the next commit."""
+        key = {"symbol": self.symbol, **entry}
+        try:
+            # As it is: most are open times, and one that is not is found by none.
+            return self._vector(key)
+        except NotFound:
+            aligned = self._aligned(key, self._interval())
+            if aligned == key:
+                raise
+        return self._vector(aligned)
 
     def get_feature_window(self, n: int, symbol: str | None = None) -> FeatureWindow:
         """The last ``n`` vectors of a symbol as one matrix."""
@@ -155,19 +170,40 @@ class ViewHandle:
         middle = len(keys) // 2
         return self._found(keys[:middle]) + self._found(keys[middle:])
 
-    def _key(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        key = {"symbol": self.symbol, **entry}
-        if TIME_KEY in key:
-            key[TIME_KEY] = candle_time(self.store, self.view, key[TIME_KEY])
-        return key
+    def _vector(self, key: Mapping[str, Any]) -> FeatureVector:
+        time = key.get(TIME_KEY)
+        # To keep one of many vectors takes longer than to read it from a local store; and a store says what is wrong with a key.
+        if (time is not None and self._cache.caching) or not key.keys() <= {"symbol", TIME_KEY}:
+            return self.store.get_online_features(self.view, [key])[0]
+        known, _ = self._cache.get(key["symbol"], None if time is None else to_micros(time))
+        return known.vector
+
+    def _aligned(self, key: Mapping[str, Any], step: int | None) -> dict[str, Any]:
+        return {name: opening(value, step) if name == TIME_KEY else value for name, value in key.items()}
+
+    def _interval(self) -> int | None:
+        """The length of the view's candles; looked up again when anything changed, as a group may be made anew."""
+        token = None if self._probe is None else self._probe(self.view.groups)
+        if token is None or self._step is None or self._step[0] != token:
+            self._step = token, interval_of(self.store, self.view)
+        return self._step[1]
 
 
 def candle_time(store: FeatureStore, view: FeatureView, instant: Any) -> datetime:
     """The open time of the view's candle in which an instant lies, given as a zoned time or an RFC 3339 text."""
-    time = parse_instant(instant) if isinstance(instant, str) else instant
-    micros = to_micros(time)
+    return opening(instant, interval_of(store, view))
+
+
+def interval_of(store: FeatureStore, view: FeatureView) -> int | None:
+    """The length of a view's candles in microseconds; None if its times are no candles'."""
     interval = catalogue.resolve(store.definitions(), view).leading.interval
-    return from_micros(micros if interval is None else micros - micros % step_micros(interval))
+    return None if interval is None else step_micros(interval)
+
+
+def opening(instant: Any, step: int | None) -> datetime:
+    """The open time of the candle in which an instant lies. SchemaError unless it is a zoned time or such a text."""
+    micros = to_micros(instant)
+    return from_micros(micros if step is None else open_time(micros, step))
 
 
 def stable_id(*parts: object) -> int:

@@ -15,6 +15,7 @@ from btcfs.instants import now as present
 from btcfs.online.cache import CAPACITY, KnownVector, VectorCache
 from btcfs.online.computed import Candle, CandleFeatures
 from btcfs.pipeline.plan import step_micros
+from btcfs.pipeline.spacing import open_time
 from btcfs.plugins import Plugins
 from btcfs.store import FeatureStore
 
@@ -80,7 +81,7 @@ class OnlineFeatures:
 
     def open_time(self, instant: int) -> int:
         """The open time of the candle in which that instant lies, all in microseconds."""
-        return instant - instant % self.step
+        return open_time(instant, self.step)
 
     def stored(self, symbol: str, timestamp: int | None = None) -> Features:
         """The stored vector of the candle that opens then, or of the newest one. NotFound if there is none."""

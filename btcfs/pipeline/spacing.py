@@ -31,6 +31,11 @@ def off_grid(times: Ints, step: int) -> Any:
     return times % step != 0
 
 
+def open_time(instant: int, step: int) -> int:
+    """The open time of the candle in which an instant lies: counted from the epoch, weeks from Monday; all in microseconds."""
+    return instant - (instant - (_MONDAY if step % _WEEK == 0 else 0)) % step
+
+
 class Spacing:
     """The distances between neighbouring candles so far; the memory it needs does not grow with their number."""
 

@@ -15,6 +15,7 @@ import duckdb
 from bench_store import GROUP, rows
 
 from btcfs import frames
+from btcfs.bitcoin.handles import ViewHandle
 from btcfs.definitions import FeatureView
 from btcfs.online.measured import measure
 from btcfs.pipeline.standard import candle_group
@@ -45,11 +46,15 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
         times = [time.to_pydatetime() for time in frame["timestamp"].sample(2_000, random_state=1)]
         keys = [{"symbol": "BTC-USD", "timestamp": time} for time in times]
         query = 'SELECT * FROM bare WHERE symbol = ? AND "timestamp" = ?'
+        handle = ViewHandle(store, VIEW, "BTC-USD")
         yardstick = one_row_table(Path(folder) / "yardstick.sqlite")
         acts: dict[str, Callable[[int], object]] = {
             "by key": lambda n: store.get_online_features(VIEW, [keys[n]]),
             "newest": lambda n: store.get_online_features(VIEW, [{"symbol": "BTC-USD"}]),
             "bare SQLite": lambda n: yardstick.execute(ONE_ROW, ("BTC-USD", n)).fetchone(),
+            "guide's by key": lambda n: handle.get_feature_vector(keys[n]),
+            "guide's newest": lambda n: handle.get_feature_vector({}),
+            "guide's 100": lambda n: handle.get_feature_vectors(keys[n : n + 100]),
             "100 by key": lambda n: store.get_online_features(VIEW, keys[n : n + 100]),
         }
         every = interleaved(acts, 1_500)
@@ -65,10 +70,14 @@ def main(scale: float = 1.0) -> list[tuple[str, float, str]]:
         ("vector by key, p50 in µs", taken["by key"], "<= 25"),
         ("vector by key, p99 in µs", late, "<= 1000"),
         ("newest vector, p50 in µs", taken["newest"], "<= 25"),
+        ("the guide's get_feature_vector by key, p50 in µs", taken["guide's by key"], "<= 25"),
+        ("the guide's get_feature_vector, newest, p50 in µs", taken["guide's newest"], "<= 25"),
         ("vector by key / one row of bytes from bare SQLite", taken["by key"] / taken["bare SQLite"], "told"),
         ("DuckDB point query / vector by key", taken["DuckDB"] / taken["by key"], ">= 50"),
         ("47 features in pandas from raw candles / stored vector", computed_in_pandas(scale), ">= 50"),
         ("100 vectors / one", taken["100 by key"] / taken["by key"], "<= 10"),
+        ("100 vectors, p50 in µs", taken["100 by key"], "<= 250, ten times the bar of one"),
+        ("100 of the guide's get_feature_vectors, p50 in µs", taken["guide's 100"], "as above"),
     ]
 
 
