@@ -18,6 +18,7 @@ from btcfs.pipeline.commit import commit
 from btcfs.pipeline.history import candle_frame
 from btcfs.pipeline.plan import Plan
 from btcfs.pipeline.standard import candle_group
+from btcfs.pipeline.tombstones import refuse_reuse
 from btcfs.plugins import Plugins
 from btcfs.store import FeatureStore
 
@@ -59,6 +60,7 @@ def ingest_frame(
     wanted = [name for name in group.columns if name in kept.columns and name != group.event_time]
     frame = frames.conform(group, kept[wanted].reset_index(drop=True))
     told = _checked(kept, plan, plugins)
+    refuse_reuse(store, group)
     store.apply(group)
     done = commit(store, group, [frame], plugins)
     handle.definition = group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +19,13 @@ from btcfs.bitcoin.monitoring import MonitoringReport, monitored
 from btcfs.bitcoin.project import NativeStore, Project
 from btcfs.config import Config, load
 from btcfs.connection import connect
-from btcfs.definitions import TIME_KEY, Definition, FeatureGroup, FeatureView, Label
+from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView, Label
 from btcfs.errors import BtcfsError, ConfigError, DefinitionError, NotFound, StoreUnavailable
 from btcfs.instants import now, parse_instant
 from btcfs.pipeline.plan import Plan, plan
 from btcfs.pipeline.standard import check_label, create_views, named
 from btcfs.pipeline.statistics import Profile
+from btcfs.pipeline.tombstones import refuse_reuse
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.store import FeatureStore
 
@@ -249,21 +250,30 @@ class BitcoinFeatureStore:
         return monitored(group, self.store.read(group))
 
     def delete_feature_group(
-        self, name: str, version: int | None = None, *, all_versions: bool = False, dry_run: bool = False
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        all_versions: bool = False,
+        dry_run: bool = False,
+        force_reason: str | None = None,
+        keep_days: int = 30,
     ) -> list[str]:
         """Delete one version of a group, or all if asked in so many words; what goes, by title.
 
-        DefinitionError without a version and without ``all_versions``, and while a view uses the
-        group; NotFound if there is none.
+        Its rows are kept for ``keep_days`` in ``.btcfs/deleted``; see ``btcfs.transfer.retiring.retire``.
+        DefinitionError without a version and without ``all_versions``, while a view uses the group, and
+        while a model under ``models_dir`` does unless there is a ``force_reason``; NotFound if there is none.
         """
+        from btcfs.transfer.retiring import plan_retirement, retire
+
         if version is None and not all_versions:
             raise DefinitionError(f"which version of {name!r}? Pass version=1, or all_versions=True to delete them all")
-        definitions = self.store.definitions()
-        group = catalogue.find_group(definitions, name, version)
-        going: Sequence[Definition] = catalogue.doomed(definitions, group, all_versions=all_versions)
-        if not dry_run:
-            self.store.delete(group, all_versions=all_versions)
-        return [definition.title for definition in going]
+        group = catalogue.find_group(self.store.definitions(), name, version)
+        chosen: dict[str, Any] = {"all_versions": all_versions, "force_reason": force_reason}
+        if dry_run:
+            return plan_retirement(self.store, group, models_dir=self.models_dir, **chosen).titles
+        return retire(self.store, group, models_dir=self.models_dir, keep_days=keep_days, **chosen).titles
 
     def candle_time(self, instant: Instant, feature_view: ViewHandle | None = None) -> datetime:
         """The open time of the candle in which an instant lies."""
@@ -277,6 +287,7 @@ class BitcoinFeatureStore:
             return create_views(self.store, group, label, version=version).training
         features = [feature.name for feature in group.features if feature.numeric]
         view = FeatureView(name, version, [group.ref], features, label if label_column is not None else None)
+        refuse_reuse(self.store, view)
         self.store.apply(view)
         return view
 
@@ -287,6 +298,7 @@ class BitcoinFeatureStore:
             if handle.name != standard or handle.version != 1:
                 raise NotFound(f"{handle.name} v{handle.version} is not stored; ingest_features defines it")
             handle.definition = self.plan.group(standard, 1, handle.description)
+            refuse_reuse(self.store, handle.definition)
             self.store.apply(handle.definition)
         return handle.definition
 

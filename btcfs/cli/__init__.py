@@ -29,7 +29,7 @@ COMMANDS = {
     "features": ("btcfs.cli.features", "Show the features that are installed."),
     "store": (
         "btcfs.cli.store",
-        "Show what a store holds; rebuild its online table; sync its mirror; show its shadow.",
+        "Show what a store holds; delete from it; rebuild its online table; sync its mirror; show its shadow.",
     ),
     "copy": ("btcfs.cli.copy", "Copy one store into another, verified, resumable."),
     "diff": ("btcfs.cli.diff", "Compare two stores; exit 1 if they differ."),

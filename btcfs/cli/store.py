@@ -10,6 +10,7 @@ import click
 from btcfs.cli import console
 from btcfs.cli.failures import CHECK_FAILED, UNAVAILABLE
 from btcfs.cli.session import Session, pass_session
+from btcfs.cli.store_delete import delete, deleted
 from btcfs.errors import NotFound, SchemaError, Unsupported
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.group(name="store")
 def command() -> None:
-    """Show what a store holds or its shadow counted; rebuild its online table; bring it and its mirror into step."""
+    """Show what a store holds or its shadow counted; delete from it; rebuild its online table; bring it and its mirror into step."""
+
+
+command.add_command(delete)
+command.add_command(deleted)
 
 
 @command.command()

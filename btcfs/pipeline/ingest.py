@@ -37,6 +37,7 @@ from btcfs.pipeline.plan import Plan, plan
 from btcfs.pipeline.preview import preview
 from btcfs.pipeline.spread import computed, partition_rows
 from btcfs.pipeline.standard import candle_group, named
+from btcfs.pipeline.tombstones import refuse_reuse
 from btcfs.pipeline.work import Work
 from btcfs.plugins import Plugins, installed_plugins
 from btcfs.sources import CandleRequest, Source
@@ -287,6 +288,7 @@ class Ingest:
         stored = self.store.definitions()
         for group in (self.candle_group, self.feature_group):
             catalogue.check_apply(stored, group)
+            refuse_reuse(self.store, group, stored)
 
 
 def _end(candles: CandleArrays) -> datetime:

@@ -8,6 +8,7 @@ from btcfs import catalogue
 from btcfs.backends import nearest
 from btcfs.definitions import Feature, FeatureGroup, FeatureView, Label
 from btcfs.errors import DefinitionError
+from btcfs.pipeline.tombstones import refuse_reuse
 from btcfs.store import FeatureStore
 
 DEFAULT_INTERVAL = "1d"
@@ -89,6 +90,7 @@ def create_views(
     stored = store.definitions()
     for view in (made.training, made.inference):
         catalogue.check_apply(stored, view)
+        refuse_reuse(store, view, stored)
     if not dry_run:
         store.apply(made.training)
         store.apply(made.inference)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import trained
 from btcfs import BitcoinFeatureStore, FeatureStorePredictor, prepare_features_for_store, validate_features
 from btcfs.bitcoin import compute_features_locally
 from btcfs.connection import connect, open_source
@@ -63,7 +64,7 @@ def raw_candles(fs: BitcoinFeatureStore) -> pd.DataFrame:
 def test_deleting_needs_a_version_and_no_view(
     fs: BitcoinFeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deleting needs a version or all in so many words, and is refused while a view uses the group."""
+    """Deleting needs a version or all in so many words, and is refused while a view or a model uses the group."""
     fs.create_feature_view()
     with pytest.raises(DefinitionError, match="used by"):
         fs.delete_feature_group("bitcoin_features", version=1)
@@ -73,7 +74,10 @@ def test_deleting_needs_a_version_and_no_view(
         with pytest.raises(DefinitionError, match="which version"):
             other.delete_feature_group("bitcoin_features")
         assert other.delete_feature_group("bitcoin_features", version=1, dry_run=True) == ["bitcoin_features v1"]
-        other.delete_feature_group("bitcoin_features", version=1)
+        trained.bundle(other.models_dir)
+        with pytest.raises(DefinitionError, match=r"used by the models v\S+ \(candidate\)"):
+            other.delete_feature_group("bitcoin_features", version=1)
+        other.delete_feature_group("bitcoin_features", version=1, force_reason="nobody uses it")
         with pytest.raises(NotFound):
             other.get_feature_monitoring("bitcoin_features", 1)
 
