@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from btcfs.cli import console
 from btcfs.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from btcfs.config import Config
+    from btcfs.store import FeatureStore
+
+LOCAL = "duckdb"
 
 
 @click.command(name="train")
@@ -29,6 +38,11 @@ from btcfs.cli.session import Session, pass_session
 @click.option("--model-version", metavar="NAME", help="Such as v20251206T120000Z; by default the present second's.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--open-holdout", is_flag=True, help="Score the sealed rows too; the ledger keeps that they were seen.")
+@click.option(
+    "--allow-fallback",
+    is_flag=True,
+    help="If the backend does not answer, train on its mirror's rows, or the local store's; the version says so.",
+)
 @click.option("--symbol", metavar="NAME", help="Market, such as BTC-USD.")
 @click.option("--interval", metavar="1d|1h|1m", help="Length of one candle.")
 @console.json_option
@@ -39,7 +53,7 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
     from btcfs.pipeline.standard import named
 
     config = session.configure(symbol=options["symbol"], interval=options["interval"])
-    with session.open(config) as store:
+    with _opened(session, config, options["allow_fallback"]) as store:
         report = train(
             store,
             view=options["view"] or named("bitcoin_training_view", config.interval),
@@ -55,6 +69,7 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
             folds=options["folds"],
             seed=options["seed"],
             open_holdout=options["open_holdout"],
+            allow_fallback=options["allow_fallback"],
             plugins=session.plugins,
             notify=(lambda lines: None) if as_json else _show,
         )
@@ -62,6 +77,24 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
         console.show_json(report)
     else:
         console.line(f"Report: {report.bundle}/reports/report.html")
+
+
+@contextmanager
+def _opened(session: Session, config: Config, allow_fallback: bool) -> Iterator[FeatureStore]:
+    """The configured store; with ``allow_fallback`` beside its mirror, or the local store where it has none."""
+    if not allow_fallback or config.backend == LOCAL:
+        with session.open(config) as store:
+            yield store
+        return
+    import attrs
+
+    origins = {name: origin for name, origin in config.origins.items() if name != "backend"}  # a chosen one comes alone
+    paired = attrs.evolve(config, origins=origins)
+    with TemporaryDirectory(prefix="btcfs-") as journal:
+        if config.fallback is None:  # nothing is written through this pair, so nothing stays in its journal
+            paired = attrs.evolve(paired, fallback=LOCAL, fallback_options={"journal": journal})
+        with session.open(paired) as store:
+            yield store
 
 
 def _show(lines: Any) -> None:

@@ -120,7 +120,8 @@ def materialise(
     ``label`` goes before the view's own; ``entity`` defaults to BTC-USD where the group has a symbol.
     ``as_of`` is the knowledge instant of every read, by default now, so that a commit in between
     changes nothing; on a backend without time travel it stays empty and the provenance says so.
-    Rows without a known label or with a missing feature are dropped and counted. DefinitionError
+    Rows without a known label or with a missing feature are dropped and counted. Where a mirror answered instead
+    of the store, the provenance has ``fallback_reason``. DefinitionError
     for a view without a label; NotFound if its price is stored nowhere; InsufficientHistory if no
     row is left.
     """
@@ -150,6 +151,7 @@ def materialise(
     if not kept.any():
         raise _all_dropped(view, chosen.horizon, len(times), dropped)
     provenance = _provenance(store, view, chosen, where, (start, end, as_of), times[kept], dropped, len(times))
+    provenance |= _fallback(prices, spine, joined)
     rows = at[kept]
     return TrainingSet(
         view, chosen, tuple(view.features), X[kept], y[kept], change[rows], past[rows],
@@ -246,6 +248,14 @@ def _provenance(
         "newest_stored": None if newest is None else newest.isoformat(),
         "dropped": dropped,
     }  # fmt: skip
+
+
+def _fallback(*answers: pd.DataFrame) -> dict[str, Any]:
+    """Why, and with rows how fresh, another store than the one asked gave one of the answers; nothing if none did."""
+    for frame in answers:
+        if frame.attrs.get("fallback_reason") is not None:
+            return {name: frame.attrs.get(name) for name in ("fallback_reason", "feature_source", "freshness")}
+    return {}
 
 
 def _group_provenance(store: FeatureStore, group: FeatureGroup, as_of: datetime | None) -> dict[str, Any]:

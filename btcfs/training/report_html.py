@@ -65,7 +65,7 @@ def _data(report: TrainingReport) -> str:
     known = report.provenance
     facts = {
         "Market": f"{escape(report.market)}, closed candles known from {known['first_event_time'][:16]} to {known['last_event_time'][:16]} UTC",
-        "Read from": f"{escape(report.backend)}, groups {escape(', '.join(known['groups']))}",
+        "Read from": f"{escape(words.source(report))}, groups {escape(', '.join(known['groups']))}",
         "As of": escape(words.snapshot(report)),
         "Left out": escape(words.left_out(report)),
         "Restated": escape(words.restated(report)),

@@ -14,6 +14,7 @@ from btcfs.store import FeatureStore
 from btcfs.training.compiled_sklearn import pipeline_steps
 from btcfs.training.datasets import TrainingSet
 from btcfs.training.evaluation import years
+from btcfs.training.findings import Finding
 from btcfs.training.report import TrainingReport
 from btcfs.training.restated import restated_rows
 from btcfs.training.splits import Split
@@ -50,13 +51,23 @@ def begun(
         test_size=test_size,
         pipelines={task: _described(estimator) for task, estimator in estimators.items()},
         tasks={},
-        findings=(),
+        findings=_fallback(data),
         openings=None,
         seed=seed,
         versions=_software(),
         seconds=0.0,
         restated=restated_rows(store, group),
     )
+
+
+def _fallback(data: TrainingSet) -> tuple[Finding, ...]:
+    """A warning if the rows are not those of the store that was asked."""
+    known = data.provenance
+    if known.get("fallback_reason") is None:
+        return ()
+    fresh = known.get("freshness") or "a time that it does not keep"
+    said = f"rows of {known['feature_source']}, last written {fresh}, for {known['fallback_reason']}"
+    return (Finding("trained on a fallback", "warning", said),)
 
 
 def _described(estimator: Any) -> str:

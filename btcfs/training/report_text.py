@@ -37,7 +37,7 @@ def loaded(report: TrainingReport) -> list[str]:
     known = report.provenance
     return [
         "",
-        f"1. Loading features from {report.backend}...",
+        f"1. Loading features from {words.source(report)}...",
         f"   ✓ Loaded {report.rows:,} samples with {len(report.features)} features from feature store",
         f"     {report.market}, closed candles known from {_day(known['first_event_time'])} to {_day(known['last_event_time'])}",
         f"     As of: {words.snapshot(report)}",

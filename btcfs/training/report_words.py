@@ -58,6 +58,13 @@ def left_out(report: TrainingReport) -> str:
     return f"{reasons or 'nothing'} of {report.provenance['rows_read']:,} rows"
 
 
+def source(report: TrainingReport) -> str:
+    """Whose rows were read: the backend's, or its mirror's."""
+    if report.provenance.get("fallback_reason") is None:
+        return report.backend
+    return f"{report.provenance['feature_source']} instead of {report.backend}, which did not answer"
+
+
 def snapshot(report: TrainingReport) -> str:
     """Which state of the store was read."""
     as_of = report.provenance["query"]["as_of"]

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 
 from btcfs.definitions import FeatureView, Label
+from btcfs.errors import StoreUnavailable
 from btcfs.instants import now as present
 from btcfs.models import ModelKind
 from btcfs.plugins import Plugins, installed_plugins
@@ -61,6 +62,7 @@ def train(
     folds: int = 10,
     seed: int = 0,
     open_holdout: bool = False,
+    allow_fallback: bool = False,
     plugins: Plugins | None = None,
     certify: Certify | None = None,
     save: Save = save_bundle,
@@ -78,7 +80,8 @@ def train(
     lacks that check. Nothing is activated.
 
     NotFound for a view, model or price that is not there; InsufficientHistory for too few rows;
-    DefinitionError for a version that exists.
+    DefinitionError for a version that exists; StoreUnavailable if only a mirror answered, unless
+    ``allow_fallback``: then report and version say why, and how fresh its rows are.
     """
     began = time.perf_counter()
     wanted = None if model_version is None else check_version(model_version)
@@ -88,6 +91,7 @@ def train(
     data = materialise(
         store, chosen_view, label=_label(chosen_view, label, horizon), entity=entity, start=start, end=end, as_of=as_of
     )
+    _refuse_fallback(data, allow_fallback)
     split = walk_forward(data.event_times, data.known_at, test_size=test_size, folds=folds)
     # An unfitted model says what it is made of; one that cannot be built fails before anything is written.
     made = {task: chosen[task].estimator(data.features) for task in TASKS}
@@ -137,6 +141,15 @@ def _judged(job: _Job, report: TrainingReport, open_holdout: bool) -> tuple[Trai
 def _label(view: FeatureView, label: Label | None, horizon: int | None) -> Label | None:
     chosen = label or view.label
     return chosen if horizon is None else attrs.evolve(chosen or Label(), horizon=horizon)
+
+
+def _refuse_fallback(data: TrainingSet, allowed: bool) -> None:
+    reason = data.provenance.get("fallback_reason")
+    if reason is not None and not allowed:
+        raise StoreUnavailable(
+            f"the rows to train on came from {data.provenance['feature_source']}, for {reason}; try again later, or train on "
+            f"them all the same with btcfs train --allow-fallback, and the version says so"
+        )
 
 
 def _fitted(job: _Job, task: Task) -> Any:

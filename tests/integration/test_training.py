@@ -14,7 +14,8 @@ from click.testing import CliRunner
 import btcfs
 from btcfs.cli import main
 from btcfs.definitions import Label
-from btcfs.errors import ConfigError, InsufficientHistory, NotFound
+from btcfs.errors import ConfigError, InsufficientHistory, NotFound, StoreUnavailable
+from btcfs.fallback import FallbackStore
 from btcfs.instants import parse_instant
 from btcfs.plugins import installed_plugins
 from btcfs.training.bundle import load_bundle
@@ -23,7 +24,8 @@ from btcfs.training.dataset_files import read_training_set
 from btcfs.training.ledger import read_trials
 from btcfs.training.registry import Registry
 from btcfs.training.train import train
-from stores import filled, view
+from outages import Outage
+from stores import GROUP, filled, view
 from training_sets import logistic, market, ridge
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
@@ -244,3 +246,37 @@ def test_the_command_trains_on_the_sample_market(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "models" / report["version"] / "reports" / "report.html").is_file()
     assert unknown.exit_code == 5
     assert wrong.exit_code == 2
+
+
+def mirrored(store: Any, folder: Path) -> tuple[Outage, FallbackStore]:
+    """A store that can be taken away, whose mirror has all it holds."""
+    primary = Outage(btcfs.connect("memory"))
+    primary.name = "distant"
+    both = FallbackStore(primary, btcfs.connect("memory"), folder)
+    both.apply(GROUP)
+    both.write(GROUP, store.read(GROUP))
+    both.apply(view())
+    return primary, both
+
+
+def test_rows_of_a_mirror_are_trained_on_only_if_that_is_allowed(store: Any, tmp_path: Path) -> None:
+    """While the store is away training fails and saves nothing; allowed to fall back, report and version say that it did."""
+    primary, both = mirrored(store, tmp_path / "journal")
+    with both:
+        primary.mode = "down"
+        with pytest.raises(StoreUnavailable, match=r"came from memory, for .*no route to the .*--allow-fallback"):
+            train(both, view=view(), models=MODELS, models_dir=tmp_path / "models")
+        refused = Registry(tmp_path / "models").versions()
+        report = train(both, view=view(), models=MODELS, models_dir=tmp_path / "models", allow_fallback=True)
+    untroubled = train(store, view=view(), models=MODELS, models_dir=tmp_path / "untroubled")
+
+    assert refused == []
+    assert report.bundle is not None
+    stamped = load_bundle(report.bundle).metadata
+    assert "no route" in stamped["provenance"]["fallback_reason"]
+    assert stamped["provenance"]["freshness"]
+    assert [f["level"] for f in stamped["findings"] if f["name"] == "trained on a fallback"] == ["warning"]
+    assert "memory instead of distant, which did not answer" in report.text()
+    assert "memory instead of distant" in report.html()
+    assert report.training_set == untroubled.training_set
+    assert not any(finding.name == "trained on a fallback" for finding in untroubled.findings)
