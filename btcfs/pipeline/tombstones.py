@@ -106,7 +106,7 @@ def _rows(buried: Sequence[Tombstone]) -> pd.DataFrame:
 def _tombstone(row: dict[str, Any]) -> Tombstone:
     import pandas as pd
 
-    plain = {name: None if pd.isna(value) else value for name, value in row.items()}
+    plain: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in row.items()}
     until = plain["kept_until"]
     return Tombstone(
         plain["kind"],

@@ -9,6 +9,7 @@ import msgspec
 
 from btcfs import __version__
 from btcfs.serving import bodies
+from btcfs.serving.csv_batch import FIELDS, MEDIA_TYPE
 
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
@@ -49,7 +50,7 @@ def _paths() -> dict[str, Any]:
     return {
         "/predict": {"post": {**predict, "operationId": "predict"}},
         "/v1/predict": {"post": {**predict, "operationId": "predict_v1"}},
-        "/v1/predict/batch": {"post": _post("Predict many, answered in order", "BatchRequest", None)},
+        "/v1/predict/batch": {"post": _batch()},
         "/v1/features": {
             "get": _get(
                 "A stored vector",
@@ -91,6 +92,25 @@ def _paths() -> dict[str, Any]:
             }
         },
     }
+
+
+def _batch() -> dict[str, Any]:
+    """Many predictions: asked in JSON or in CSV, each answered by a prediction or a problem."""
+    operation = _post("Predict many, answered in order", "BatchRequest", None)
+    operation["requestBody"]["content"][MEDIA_TYPE] = {
+        "schema": {
+            "type": "string",
+            "description": f"A header of fields among {', '.join(FIELDS)}, then 1 to {bodies.MOST_REQUESTS:,} rows; an "
+            f"empty cell is a field left out. A row that cannot be read is a problem in its place.",
+        }
+    }
+    each = {"anyOf": [{"$ref": _REF.format(name=name)} for name in ("PredictionResponse", "Problem")]}
+    operation["responses"]["200"]["content"][_JSON]["schema"] = {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": {"type": "array", "items": each}},
+    }
+    return operation
 
 
 _ADMIN: dict[str, Any] = {"security": [{"admin": []}]}

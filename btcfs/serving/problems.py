@@ -33,22 +33,13 @@ _PATH = re.compile(
     r"((?:v\d{8}T\d{6}Z[\d-]*[/\\])?[^/\\\s:'\"]+)(?![^\s:'\"])"
 )
 
-_STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
-    (InsufficientHistory, 422, "insufficient-history"),
-    (SchemaError, 422, "invalid"),
-    (NotFound, 404, "not-found"),
-    (DefinitionError, 409, "definition"),
-    (ConfigError, 409, "configuration"),
-    (Unsupported, 501, "unsupported"),
-    (StoreBusy, 503, "store-busy"),
-    (AuthError, 403, "forbidden"),
-    (StoreUnavailable, 503, "unavailable"),
-    (BtcfsError, 409, "refused"),
-)
-
 
 class TooLarge(SchemaError):
     """A body of more bytes than the server takes."""
+
+
+class Malformed(SchemaError):
+    """A body that is not of the format it says it is."""
 
 
 class TooSlow(SchemaError):
@@ -67,18 +58,28 @@ class Stale(StoreUnavailable):
     """The newest features are too old to predict from."""
 
 
+_STATUS: tuple[tuple[type[BtcfsError], int, str], ...] = (
+    (TooLarge, 413, "too-large"),
+    (TooSlow, 408, "too-slow"),
+    (Malformed, 400, "malformed"),
+    (Unauthorized, 401, "unauthorized"),
+    (Late, 504, "late"),
+    (Stale, 503, "stale"),
+    (InsufficientHistory, 422, "insufficient-history"),
+    (SchemaError, 422, "invalid"),
+    (NotFound, 404, "not-found"),
+    (DefinitionError, 409, "definition"),
+    (ConfigError, 409, "configuration"),
+    (Unsupported, 501, "unsupported"),
+    (StoreBusy, 503, "store-busy"),
+    (AuthError, 403, "forbidden"),
+    (StoreUnavailable, 503, "unavailable"),
+    (BtcfsError, 409, "refused"),
+)
+
+
 def problem_of(error: Exception) -> Problem:
     """The problem document of any error; one that btcfs does not raise on purpose is logged and tells nothing."""
-    if isinstance(error, TooLarge):
-        return _problem(413, "too-large", str(error))
-    if isinstance(error, TooSlow):
-        return _problem(408, "too-slow", str(error))
-    if isinstance(error, Unauthorized):
-        return _problem(401, "unauthorized", str(error))
-    if isinstance(error, Late):
-        return _problem(504, "late", str(error))
-    if isinstance(error, Stale):
-        return _problem(503, "stale", str(error))
     if isinstance(error, msgspec.ValidationError):
         return _problem(422, "invalid", str(error))
     if isinstance(error, (msgspec.DecodeError, RecursionError)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter, time
 from typing import Any
 
@@ -25,6 +25,7 @@ from btcfs.serving.bodies import (
     decode_batch,
 )
 from btcfs.serving.counters import CONTENT_TYPE
+from btcfs.serving.csv_batch import decode_csv, is_csv
 from btcfs.serving.endpoint import found
 from btcfs.serving.openapi import document
 from btcfs.serving.predictor import answer, asked
@@ -85,11 +86,12 @@ class Routes:
         return json_answer(document())
 
     async def predict_many(self, request: Request) -> Response:
-        """Predictions in the order asked; one that cannot be made is a problem document in its place."""
-        body = decode_batch(await whole_body(request, self._service))
+        """Predictions in the order asked, in JSON or CSV; one that cannot be made is a problem document in its place."""
+        decode = decode_csv if is_csv(request.headers.get("content-type", "")) else _json_requests
+        requests = decode(await whole_body(request, self._service))
         model = await running(self._service)
         answers = []
-        for number, item in enumerate(body.requests):
+        for number, item in enumerate(requests):
             if number % TURN == 0:
                 await asyncio.sleep(0)  # a long batch lets the other requests in between
             answers.append(await self._one(item, model))
@@ -144,8 +146,10 @@ class Routes:
             )
         )
 
-    async def _one(self, item: PredictionRequest, model: ActiveModel) -> Any:
+    async def _one(self, item: PredictionRequest | SchemaError, model: ActiveModel) -> Any:
         service, began = self._service, perf_counter()
+        if isinstance(item, SchemaError):
+            return problem_of(item)
         try:
             question = asked(item, model, service.options.symbol)
             features = await found(service, question, model)
@@ -157,6 +161,10 @@ class Routes:
         if service.log is not None:
             service.log.add(logged)
         return response
+
+
+def _json_requests(body: bytes) -> Sequence[PredictionRequest]:
+    return decode_batch(body).requests
 
 
 def counted(service: Service, route: str, endpoint: Endpoint) -> Endpoint:

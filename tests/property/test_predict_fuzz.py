@@ -70,6 +70,27 @@ def test_any_change_of_a_good_candle_is_answered(client: TestClient, row: int, c
 
 
 @settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    body=st.binary(max_size=200)
+    | st.builds(
+        lambda header, rows, end: "\n".join(",".join(cells) for cells in [header, *rows]) + end,
+        st.lists(st.sampled_from(NAMES), min_size=1, max_size=8, unique=True),
+        st.lists(st.lists(st.text(max_size=8) | times | st.floats().map(str), min_size=1, max_size=8), max_size=4),
+        st.sampled_from(["", "\n", '"', "\x00", "\r"]),
+    ).map(lambda text: text.encode("utf-8", "surrogatepass"))
+)
+def test_any_csv_is_answered(client: TestClient, body: bytes) -> None:
+    """Whatever bytes arrive as CSV, each row is a prediction or a problem document, or the whole body is refused."""
+    answer = client.post("/v1/predict/batch", content=body, headers={"content-type": "text/csv"})
+
+    sound(answer)
+    if answer.status_code == 200:
+        assert all(each.get("status", 200) < 500 for each in answer.json()["predictions"])
+
+
+@settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
