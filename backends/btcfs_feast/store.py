@@ -63,6 +63,12 @@ class FeastStore:
         self._closed = False
         self.capabilities = _capabilities(repository, options, self._factory is not None)
 
+    @property
+    def native(self) -> Any:
+        """The ``feast.FeatureStore`` itself, for what btcfs does not offer; what is done with it, btcfs does not see."""
+        self._refuse_closed()
+        return self._repository.feast
+
     def apply(self, definition: FeatureGroup | FeatureView) -> None:
         self._needs(Capability.WRITE)
         if any(each.definition == definition and each.whole for each in self._registered.stored()):

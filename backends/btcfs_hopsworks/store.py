@@ -154,6 +154,11 @@ class HopsworksStore:
         with shared.turns.exclusive(self._timeout):
             yield
 
+    @property
+    def native(self) -> Any:
+        """The client's own feature store, for what btcfs does not offer; what is done with it, btcfs does not see."""
+        return self._opened().session.store
+
     def ui_url(self, definition: FeatureGroup | FeatureView) -> str:
         """The page of a stored group or view in Hopsworks. NotFound if it is not stored."""
         shared = self._opened()

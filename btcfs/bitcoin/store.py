@@ -20,7 +20,7 @@ from btcfs.bitcoin.project import NativeStore, Project
 from btcfs.config import Config, load
 from btcfs.connection import connect
 from btcfs.definitions import TIME_KEY, FeatureGroup, FeatureView, Label
-from btcfs.errors import BtcfsError, ConfigError, DefinitionError, NotFound, StoreUnavailable
+from btcfs.errors import BtcfsError, ConfigError, DefinitionError, NotFound, StoreUnavailable, Unsupported
 from btcfs.instants import now, parse_instant
 from btcfs.pipeline.plan import Plan, plan
 from btcfs.pipeline.standard import check_label, create_views, named
@@ -98,6 +98,17 @@ class BitcoinFeatureStore:
     def fs(self) -> NativeStore:
         """Access to groups of any name, and the store's number."""
         return NativeStore(self)
+
+    @property
+    def native(self) -> Any:
+        """The backend's own client, such as the ``hsfs`` feature store, for what btcfs does not offer.
+
+        What is done with it, btcfs does not see. Unsupported where the backend has no client of its own.
+        """
+        try:
+            return self.store.native  # type: ignore[attr-defined]  # beyond the protocol
+        except AttributeError as exc:
+            raise Unsupported(f"backend {self.store.name!r} has no client of its own") from exc
 
     @cached_property
     def config(self) -> Config:

@@ -130,6 +130,8 @@ def show_report(report: IngestReport) -> None:
     )
     if report.repaired:
         console.line(f"Volumes put right: {report.repaired:,}")
+    elif any("swapped_volume" in warning for warning in report.warnings):
+        console.line("Volumes swapped in the source: add --repair-volume to put them right")
     console.line(f"Total records: {report.inserted + report.updated + report.unchanged:,}")
     if report.start is not None and report.end is not None:
         console.line(f"Date range: {_instant(report.start)} to {_instant(report.end)}")

@@ -128,7 +128,8 @@ def _show_version(value: dict[str, Any]) -> None:
     console.line(f"{value['version']}: {value['status']}, created {value['created']}")
     console.line(f"digest {value['digest']}")
     console.line(f"view {view['name']} v{view['version']}, {len(value['features'])} features")
-    console.line(f"label {label['kind']} of {label['column']} over {label['horizon']} candles")
+    ahead = "1 candle" if label["horizon"] == 1 else f"{label['horizon']} candles"
+    console.line(f"label {label['kind']} of {label['column']} over {ahead}")
     for task, spec in value["models"].items():
         equal = value["parity"][task]
         console.line(

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 # What a store may offer beyond the protocol.
 _OF_THE_PRIMARY = (
-    "ui_url", "usage", "rebuild_online", "compute_statistics",
+    "native", "ui_url", "usage", "rebuild_online", "compute_statistics",
     "create_monitoring", "monitorings", "delete_monitoring",
     "other_groups", "read_other", "other_vector",
 )  # fmt: skip

@@ -93,4 +93,5 @@ def opened(report: TrainingReport) -> str:
     """Whether the sealed rows were looked at, and how often before."""
     if report.openings is None:
         return "not opened"
-    return f"opened, for the {report.openings + 1}. time"
+    before = report.openings
+    return f"opened, and {counted(before, 'time')} before" if before else "opened, for the first time"

@@ -36,7 +36,7 @@ def judge(evaluation: Evaluation, findings: Sequence[Finding], deflated: Deflate
     than 5 of 100 cases, or in less than 1 if they cost loss. An alarm leaves no evidence, whatever the scores.
     """
     better, beats, said = _margins(evaluation)
-    reasons = [said, f"forecasts go with outcomes as chance has them in {evaluation.information:.2g} of cases"]
+    reasons = [said, f"forecasts and outcomes as closely linked by chance in {evaluation.information:.2g} of cases"]
     leaks = alarms(list(findings))
     if leaks:
         return Verdict(NONE, tuple([*(f"{leak.name}: {leak.reason}" for leak in leaks), *reasons]), False)

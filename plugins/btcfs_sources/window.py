@@ -58,7 +58,7 @@ def _closed(
         report.forming += len(newest)
         report.notes.append(
             f"the file's newest candle, {opened.isoformat()}, was left out as unfinished, because downloads end in the "
-            f"middle of a candle; keep it with the option last='keep', or give complete_until"
+            f"middle of a candle; keep it with the option last=keep, or say complete_until=TIME (on the command line --source-option)"
         )
         return
     yield newest

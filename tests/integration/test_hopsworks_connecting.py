@@ -15,8 +15,9 @@ import pytest
 pytest.importorskip("confluent_kafka", reason="the extra hopsworks-emulator is not installed")
 pytest.importorskip("mysql_mimic", reason="the extra hopsworks-emulator is not installed")
 
+from btcfs import BitcoinFeatureStore, memory
 from btcfs.diagnosis import Diagnosis
-from btcfs.errors import AuthError, ConfigError, DefinitionError, StoreUnavailable
+from btcfs.errors import AuthError, ConfigError, DefinitionError, StoreUnavailable, Unsupported
 from btcfs.testing.backends.examples import candle_group, candles, view_of
 from btcfs_hopsworks import connect, diagnosis
 from btcfs_hopsworks.emulator.application import Emulator
@@ -53,6 +54,16 @@ def test_the_environment_fills_in(emulator: Emulator, monkeypatch: pytest.Monkey
 
     with connect(timeout=10.0) as store:
         assert "/p/120" in store.ui_url(applied(store))
+
+
+def test_the_clients_own_object_is_at_hand(emulator: Emulator) -> None:
+    """What btcfs does not offer is asked of the client's feature store itself; a backend without a client says so."""
+    with opening(emulator) as store, BitcoinFeatureStore(store=store) as fs:
+        group = applied(store)
+        assert fs.native.name.startswith("bitcoin_ml_pipeline")
+        assert fs.ui_url(fs.group(group.name, group.version)) == store.ui_url(group)
+    with BitcoinFeatureStore(store=memory.connect()) as plain, pytest.raises(Unsupported, match="no client of its own"):
+        _ = plain.native
 
 
 def test_a_wrong_key(emulator: Emulator) -> None:

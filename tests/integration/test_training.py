@@ -112,7 +112,7 @@ def test_sealed_rows_are_scored_only_when_opened(store: Any, tmp_path: Path) -> 
     kinds = [trial.kind for trial in read_trials(tmp_path)]
     assert kinds.count("holdout") == 4
     assert kinds.count("walk-forward") == 6
-    assert "sealed, opened, for the 2. time" in again.text()
+    assert "sealed, opened, and 1 time before" in again.text()
 
 
 def test_no_model_is_fitted_on_a_sealed_row(store: Any, tmp_path: Path) -> None:
