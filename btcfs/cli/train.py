@@ -12,6 +12,7 @@ import click
 
 from btcfs.cli import console
 from btcfs.cli.session import Session, pass_session
+from btcfs.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from btcfs.config import Config
@@ -83,7 +84,7 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
 def _opened(session: Session, config: Config, allow_fallback: bool) -> Iterator[FeatureStore]:
     """The configured store; with ``allow_fallback`` beside its mirror, or the local store where it has none."""
     if not allow_fallback or config.backend == LOCAL:
-        with session.open(config) as store:
+        with _alone(session, config) as store:
             yield store
         return
     import attrs
@@ -95,6 +96,17 @@ def _opened(session: Session, config: Config, allow_fallback: bool) -> Iterator[
             paired = attrs.evolve(paired, fallback=LOCAL, fallback_options={"journal": journal})
         with session.open(paired) as store:
             yield store
+
+
+def _alone(session: Session, config: Config) -> FeatureStore:
+    try:
+        return session.open(config)
+    except StoreUnavailable as exc:
+        if config.backend == LOCAL:
+            raise
+        raise StoreUnavailable(
+            f"{exc}. Try again later, or train on the local store instead: btcfs train --allow-fallback"
+        ) from exc
 
 
 def _show(lines: Any) -> None:
