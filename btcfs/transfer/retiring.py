@@ -15,7 +15,7 @@ from btcfs import catalogue, durable
 from btcfs.config import Config
 from btcfs.connection import connect
 from btcfs.definitions import Definition, FeatureGroup
-from btcfs.errors import DefinitionError, StoreBusy, StoreUnavailable, Unsupported
+from btcfs.errors import BtcfsError, DefinitionError, StoreBusy, StoreUnavailable, Unsupported
 from btcfs.instants import now, parse_instant
 from btcfs.pipeline.tombstones import TOMBSTONES, Tombstone, bury, kind_of
 from btcfs.store import Capability, FeatureStore
@@ -97,7 +97,8 @@ def retire(
     The rows of a group, every version with its knowledge time where the store has that, are first copied to a DuckDB store
     below ``keep_in`` and kept for ``keep_days``; 0 keeps nothing. What was kept for longer is removed on the way.
     Then a row of ``btcfs_deleted`` says what goes, why and where it is kept, and then it goes; a process that dies in between
-    leaves it stored. Errors as ``plan_retirement`` has them; StoreBusy if somebody writes to it meanwhile.
+    leaves it stored. Errors as ``plan_retirement`` has them; StoreBusy if somebody writes to it meanwhile; StoreUnavailable
+    if only a mirror answers for it.
     """
     plan = plan_retirement(
         store, definition, all_versions=all_versions, models_dir=models_dir, force_reason=force_reason
@@ -106,16 +107,21 @@ def retire(
     purged = _purge(Path(keep_in), at)
     groups = [d for d in plan.going if isinstance(d, FeatureGroup)]
     plan = attrs.evolve(plan, purged=tuple(purged))
+    _refuse_mirror(store, groups, at)
     before = _state(store, groups)
     if groups and keep_days > 0:
         folder = Path(keep_in) / f"{definition.name}-{at:%Y%m%dT%H%M%S%fZ}"
         plan = attrs.evolve(plan, kept_in=folder, kept_until=at + timedelta(days=keep_days))
         _keep(store, plan, groups)
     with store.exclusive():
-        if _state(store, groups) != before:
+        try:
+            _refuse_mirror(store, groups, at)
+            if _state(store, groups) != before:
+                raise StoreBusy(f"{', '.join(plan.titles)} was written to meanwhile; nothing was deleted, try again")
+        except BtcfsError:  # nothing goes, so nothing needs to be kept
             if plan.kept_in is not None:
                 shutil.rmtree(plan.kept_in, ignore_errors=True)
-            raise StoreBusy(f"{', '.join(plan.titles)} was written to meanwhile; nothing was deleted, try again")
+            raise
         bury(store, _tombstones(plan, at))
         store.delete(definition, all_versions=all_versions)
     return plan
@@ -147,6 +153,14 @@ def _state(store: FeatureStore, groups: Sequence[FeatureGroup]) -> list[Any]:
     if Capability.TIME_TRAVEL in store.capabilities:
         return [tuple(store.commits(group)) for group in groups]
     return [store.summary(group) for group in groups]
+
+
+def _refuse_mirror(store: FeatureStore, groups: Sequence[FeatureGroup], at: datetime) -> None:
+    """StoreUnavailable if a mirror answers for the store: what it holds may be less than what would be deleted."""
+    for group in groups:
+        reason = store.read(group, at, at + timedelta(microseconds=1)).attrs.get("fallback_reason")
+        if reason is not None:
+            raise StoreUnavailable(f"nothing was deleted: only a mirror of {group.title} answers, for {reason}")
 
 
 def _keep(store: FeatureStore, plan: Retirement, groups: Sequence[FeatureGroup]) -> None:

@@ -15,13 +15,14 @@ import pytest
 import trained
 from btcfs.connection import connect
 from btcfs.definitions import Feature, FeatureGroup, FeatureView
-from btcfs.errors import DefinitionError, NotFound, StoreBusy, Unsupported
+from btcfs.errors import DefinitionError, NotFound, StoreBusy, StoreUnavailable, Unsupported
 from btcfs.fallback import FallbackStore
 from btcfs.pipeline.tombstones import TOMBSTONES, refuse_reuse, tombstones
 from btcfs.store import Capability, FeatureStore
 from btcfs.transfer.copying import copy_store
 from btcfs.transfer.retiring import Retirement, plan_retirement, retire
 from moving import GROUP, NEWER, NOTES, VIEW, Forgetful, filled, notes, same_past
+from outages import Outage
 
 pytest.importorskip("sklearn", reason="scikit-learn is in the extra 'train'")
 
@@ -174,6 +175,22 @@ def test_nothing_goes_that_was_written_meanwhile(tmp_path: Path) -> None:
     assert len(store.read(NOTES)) == 9
     assert tombstones(store) == []
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_nothing_is_deleted_on_the_word_of_a_mirror(tmp_path: Path) -> None:
+    """While only the mirror answers, what the store holds beyond it cannot be kept, so the group stays on both sides."""
+    primary = Outage(connect("memory"))
+    with FallbackStore(primary, connect("memory"), tmp_path / "journal") as store:
+        filled(store)
+        primary.mode = "down"
+
+        with pytest.raises(StoreUnavailable, match="nothing was deleted: only a mirror of notes v1 answers"):
+            retired(store, NOTES, tmp_path)
+        primary.heal()
+
+        assert NOTES in store.definitions()
+        assert store.pending() == []
+        assert not (tmp_path / "kept").exists()
 
 
 def test_a_store_that_deletes_nothing_says_so(tmp_path: Path) -> None:
