@@ -35,9 +35,17 @@ LOCAL = "duckdb"
 @click.option("--start", metavar="TIME", help="First event time to train on.")
 @click.option("--end", metavar="TIME", help="Event time to stop before.")
 @click.option("--as-of", metavar="TIME", help="Train on what was known then.")
-@click.option("--models", "models_dir", type=click.Path(path_type=Path), default=Path("models"), show_default=True)
+@click.option(
+    "--models",
+    "models_dir",
+    type=click.Path(path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of versions, training sets and the ledger of trials.",
+)
 @click.option("--model-version", metavar="NAME", help="Such as v20251206T120000Z; by default the present second's.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn by lot.")
 @click.option("--open-holdout", is_flag=True, help="Score the sealed rows too; the ledger keeps that they were seen.")
 @click.option(
     "--allow-fallback",
