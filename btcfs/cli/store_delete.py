@@ -82,8 +82,10 @@ def _ask(plan: Retirement, backend: str, keep_days: int) -> None:
         raise ConfigError(
             f"deleting {', '.join(plan.titles)} from {backend} needs --yes; --dry-run shows what would go"
         )
-    kept = f"rows are kept for {keep_days} days" if keep_days else "its rows are NOT kept"
-    click.confirm(f"Delete {_described(plan)} from {backend} ({kept})?", abort=True, err=True)
+    kept = f", rows kept for {keep_days} days" if keep_days else ", rows NOT kept"
+    click.confirm(
+        f"Delete {_described(plan)} from {backend}{kept if any(plan.rows.values()) else ''}?", abort=True, err=True
+    )
 
 
 def _described(plan: Retirement) -> str:
