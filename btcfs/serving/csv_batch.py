@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -39,26 +40,23 @@ def decode_csv(body: bytes) -> list[PredictionRequest | SchemaError]:
     no row, or more than ``MOST_REQUESTS``.
     """
     try:
-        table = list(_rows(body.decode("utf-8-sig")))
+        table = list(_rows(body.decode("utf-8-sig").rstrip("\r\n")))
     except (UnicodeDecodeError, csv.Error) as exc:
         raise Malformed(f"the body is not CSV in UTF-8: {exc}") from exc
-    while table and not table[-1][1]:
-        table.pop()
     if not table:
         raise SchemaError(f"the body is empty; its first line names fields among {', '.join(FIELDS)}")
     header = _header(table[0][1])
     if not 1 <= len(table) - 1 <= MOST_REQUESTS:
-        raise SchemaError(f"there are {len(table) - 1:,} rows below the header, expected 1 to {MOST_REQUESTS:,}")
+        found = "no row is" if len(table) == 1 else "too many rows are"
+        raise SchemaError(f"{found} below the header, expected 1 to {MOST_REQUESTS:,}")
     return [_request(header, line, cells) for line, cells in table[1:]]
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Each row with the number of its last line; no more of them than tell that they are too many."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    for number, cells in enumerate(reader):
+    for cells in islice(reader, MOST_REQUESTS + 2):
         yield reader.line_num, cells
-        if number > MOST_REQUESTS and cells:
-            return
 
 
 def _header(names: Sequence[str]) -> Sequence[str]:
