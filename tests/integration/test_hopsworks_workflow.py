@@ -122,8 +122,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def test_the_guides_workflow_gives_the_same_numbers(emulator: Emulator, frame_source: Source, tmp_path: Path) -> None:
+def test_the_guides_workflow_gives_the_same_numbers(
+    emulator: Emulator, frame_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With nothing but the configuration changed, every step gives on Hopsworks what it gives on DuckDB."""
+    monkeypatch.chdir(tmp_path)
     hopsworks = {
         "host": emulator.host,
         "port": emulator.port,
