@@ -95,12 +95,15 @@ def training_view(store: FeatureStore, view: FeatureView | str | None = None) ->
     """The stored view to train from, by default the standard daily one; NotFound, with the next command, if absent."""
     if isinstance(view, FeatureView):
         return view
-    name = view or named("bitcoin_training_view", DEFAULT_INTERVAL)
+    standard = named("bitcoin_training_view", DEFAULT_INTERVAL)
+    name = view or standard
     try:
         return catalogue.find_view(store.definitions(), name)
     except NotFound as exc:
+        other = name.removeprefix(f"{standard}_")  # the interval, in the name of a standard view that is not daily
+        interval = "" if other == name else f" --interval {other}"
         raise NotFound(
-            f"{exc}. Run btcfs ingest historical --days 2000, then btcfs ingest create-view, then train again"
+            f"{exc}. Run btcfs ingest historical --days 2000{interval}, then btcfs ingest create-view{interval}, then train again"
         ) from exc
 
 

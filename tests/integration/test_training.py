@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import btcfs
+from btcfs import memory
 from btcfs.cli import main
 from btcfs.definitions import Label
 from btcfs.errors import ConfigError, InsufficientHistory, NotFound, StoreUnavailable
@@ -280,3 +281,10 @@ def test_rows_of_a_mirror_are_trained_on_only_if_that_is_allowed(store: Any, tmp
     assert "memory instead of distant" in report.html()
     assert report.training_set == untroubled.training_set
     assert not any(finding.name == "trained on a fallback" for finding in untroubled.findings)
+
+
+@pytest.mark.parametrize(("name", "option"), [(None, ""), ("bitcoin_training_view_1h", " --interval 1h")])
+def test_a_standard_view_that_is_missing(name: str | None, option: str) -> None:
+    """The commands that make the view are those of its interval."""
+    with memory.connect() as store, pytest.raises(NotFound, match=f"create-view{option}, then train again"):
+        train(store, view=name)
