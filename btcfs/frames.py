@@ -109,7 +109,7 @@ def between(group: FeatureGroup, frame: pd.DataFrame, start: datetime | None, en
         kept &= times >= to_micros(start)
     if end is not None:
         kept &= times < to_micros(end)
-    return frame[kept].reset_index(drop=True)
+    return frame if kept.all() else frame[kept].reset_index(drop=True)
 
 
 def micros(column: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:

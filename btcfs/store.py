@@ -198,7 +198,7 @@ class FeatureStore(Protocol):
         """Hold the writer's place for a with block of several calls; blocks of one thread may nest.
 
         Inside, no other process or thread commits, so what was read still holds when it is written
-        upon. It is not a transaction: each write commits by itself. StoreBusy if another writer does
+        upon; others may read. It is not a transaction: each write commits by itself. StoreBusy if another writer does
         not finish in time. A store that cannot keep others out declares no WRITE, or documents it.
         """
 

@@ -20,12 +20,14 @@ TYPES = {
 }
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+# The cells of a column whose width varies: how many bytes each has, and the numbers or texts themselves.
+Varying = tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, Any]]
 
 _CHUNK = 16_384
 _EPOCH = 946_684_800_000_000  # Postgres counts microseconds from 2000 on
 # Each cell is its length and its bytes, most significant first. These are never missing, so they stand at one place.
 _FIXED = {"float64": ">f8", "int64": ">i8", "bool": "?"}
-_MISSING = b"\xff\xff\xff\xff"
+_MISSING = -1  # the length of a cell that has none
 _BEGIN = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END = b"\xff\xff"
 
@@ -53,8 +55,8 @@ def get(cursor: Any, query: str, dtypes: Mapping[str, str], arguments: Any = ())
     arranged = _arranged(dtypes)
     parts = []
     with cursor.copy(f"COPY (SELECT {listed(arranged)} FROM ({query}) q) TO STDOUT (FORMAT binary)", arguments) as copy:
-        for messages in _messages(copy):
-            parts.append(_decoded(messages, arranged))
+        for rows, lengths in _received(copy):
+            parts.append(_decoded(rows, lengths, arranged))
     types = pa.schema([(name, ARROW[dtype]) for name, dtype in arranged.items()])
     return pa.Table.from_batches(parts, types).select(list(dtypes))
 
@@ -72,64 +74,114 @@ def _lead(dtypes: Mapping[str, str]) -> np.dtype[Any]:
 
 
 def _encoded(rows: pa.Table, dtypes: Mapping[str, str]) -> bytes:
+    """The rows as they go over the wire, made together where their cells have the same widths."""
+    lead = _leading(rows, dtypes)
+    varying = [
+        _texts(rows.column(name)) if dtype == "string" else _instants(rows.column(name))
+        for name, dtype in dtypes.items()
+        if dtype not in _FIXED
+    ]
+    shapes = _shapes(varying)
+    blocks = [
+        _alike(lead[places], [(widths[places], values[places]) for widths, values in varying]) for places in shapes
+    ]
+    if len(blocks) == 1:
+        return blocks[0].tobytes()
+    found = np.empty(len(lead), dtype=object)
+    for places, block in zip(shapes, blocks, strict=True):
+        found[places] = [row.tobytes() for row in block]
+    return b"".join(found)
+
+
+def _leading(rows: pa.Table, dtypes: Mapping[str, str]) -> np.ndarray[Any, Any]:
     kind = _lead(dtypes)
     lead = np.empty(rows.num_rows, dtype=kind)
     lead["cells"] = len(dtypes)
-    tails: Any = np.full(rows.num_rows, b"", dtype=object)
     for name, dtype in dtypes.items():
-        column = rows.column(name)
         if dtype in _FIXED:
             lead[f"{name} length"] = kind[name].itemsize
-            lead[name] = column.to_numpy()
-        else:
-            tails = tails + (_texts(column) if dtype == "string" else _instants(column))
-    whole, width = lead.tobytes(), kind.itemsize
-    rest = tails.tolist()
-    return b"".join([part for row, tail in enumerate(rest) for part in (whole[row * width : (row + 1) * width], tail)])
+            lead[name] = rows.column(name).to_numpy()
+    return lead.view(f"V{kind.itemsize}")
 
 
-def _texts(column: pa.ChunkedArray) -> Any:
+def _shapes(varying: Sequence[Varying]) -> list[Any]:
+    """Where the rows stand whose cells have the same widths, for each such widths."""
+    widths = np.stack([widths for widths, _ in varying], axis=1) if varying else np.zeros((1, 0))
+    if (widths == widths[0]).all():
+        return [slice(None)]
+    _, shape = np.unique(widths, axis=0, return_inverse=True)
+    order = np.argsort(shape.ravel(), kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(shape.ravel()[order])) + 1)
+
+
+def _alike(lead: np.ndarray[Any, Any], varying: Sequence[Varying]) -> np.ndarray[Any, Any]:
+    """Rows of one shape, as one array."""
+    cells: list[tuple[str, Any]] = []
+    for number, (widths, values) in enumerate(varying):
+        held = [] if widths[0] < 1 else [(f"{number}", f"S{widths[0]}" if values.dtype == object else ">i8")]
+        cells += [(f"{number} length", ">i4"), *held]
+    rows = np.empty(len(lead), dtype=[("lead", lead.dtype), *cells])
+    rows["lead"] = lead
+    for number, (widths, values) in enumerate(varying):
+        rows[f"{number} length"] = widths
+        if widths[0] > 0:
+            whole = values.dtype == object
+            rows[f"{number}"] = np.frombuffer(b"".join(values), f"S{widths[0]}") if whole else values
+    return rows
+
+
+def _texts(column: pa.ChunkedArray) -> Varying:
     """The cells of a column of texts, each distinct one made once."""
     encoded = column.combine_chunks().dictionary_encode()
     distinct = [text.encode() for text in encoded.dictionary.to_pylist()]
-    cells = np.empty(len(distinct) + 1, dtype=object)
-    cells[:] = [*(len(text).to_bytes(4, "big") + text for text in distinct), _MISSING]
-    return cells[encoded.indices.fill_null(len(distinct)).to_numpy()]
+    places = encoded.indices.fill_null(len(distinct)).to_numpy()
+    texts = np.empty(len(distinct) + 1, dtype=object)
+    texts[:] = [*distinct, b""]
+    return np.array([*map(len, distinct), _MISSING])[places], texts[places]
 
 
-def _instants(column: pa.ChunkedArray) -> Any:
-    cells = np.empty(len(column), dtype=[("length", ">i4"), ("instant", ">i8")])
-    cells["length"] = 8
-    cells["instant"] = column.cast(pa.int64()).fill_null(_EPOCH).to_numpy() - _EPOCH
-    whole = cells.tobytes()
-    made = np.empty(len(column), dtype=object)
-    made[:] = [whole[start : start + 12] for start in range(0, len(whole), 12)]
-    made[column.is_null().to_numpy()] = _MISSING
-    return made
+def _instants(column: pa.ChunkedArray) -> Varying:
+    widths = np.where(column.is_null().to_numpy(), _MISSING, 8)
+    return widths, column.cast(pa.int64()).fill_null(_EPOCH).to_numpy() - _EPOCH
 
 
-def _messages(copy: Any) -> Iterator[list[bytes]]:
-    """The rows as Postgres sends them, each as one message, some at a time."""
-    found: list[bytes] = []
-    for number, block in enumerate(copy):
-        message = bytes(block)
-        if number == 0:
-            message = message[len(_BEGIN) :]
-        if message in (_END, b""):
-            continue
-        found.append(message)
-        if len(found) == _CHUNK:
-            yield found
-            found = []
-    if found:
-        yield found
+def _received(copy: Any) -> Iterator[tuple[bytearray, list[int]]]:
+    """The rows as Postgres sends them, some at a time, and how many bytes each has.
+
+    psycopg waits for the server, and what libpq then has is taken from it at once. Kept one by one, the messages would
+    be what Python's garbage collector looks through again and again.
+    """
+    import psycopg
+
+    pgconn = copy.connection.pgconn
+    rows, lengths = bytearray(), []
+    message = copy.read()[len(_BEGIN) :] or copy.read()
+    while message:
+        size = 0
+        if message != _END:
+            rows += message
+            lengths.append(len(message))
+            if len(lengths) == _CHUNK:
+                yield rows, lengths
+                rows, lengths = bytearray(), []
+            size, message = pgconn.get_copy_data(1)
+            if size < 0:
+                raise psycopg.OperationalError(pgconn.get_result().error_message.decode(errors="replace"))
+        if size == 0:
+            message = copy.read()
+    if lengths:
+        yield rows, lengths
 
 
-def _decoded(messages: Sequence[bytes], dtypes: Mapping[str, str]) -> pa.RecordBatch:
+def _decoded(rows: bytearray, lengths: Sequence[int], dtypes: Mapping[str, str]) -> pa.RecordBatch:
     kind = _lead(dtypes)
-    width = kind.itemsize
-    lead = np.frombuffer(b"".join([message[:width] for message in messages]), dtype=kind)
-    tail = _Tail([message[width:] for message in messages])
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    if min(lengths) == max(lengths):
+        lead = np.ndarray(len(lengths), kind, rows, strides=(lengths[0],))
+    else:
+        lead = np.frombuffer(b"".join([rows[start : start + kind.itemsize] for start in starts.tolist()]), kind)
+    tail = _Tail(rows, starts + kind.itemsize, ends)
     arrays = []
     for name, dtype in dtypes.items():
         if dtype not in _FIXED:
@@ -148,10 +200,10 @@ def _decoded(messages: Sequence[bytes], dtypes: Mapping[str, str]) -> pa.RecordB
 class _Tail:
     """The cells of varying width of some rows, taken column by column."""
 
-    def __init__(self, rows: Sequence[bytes]) -> None:
-        self._bytes: Bytes = np.frombuffer(b"".join(rows), dtype="uint8")
-        self._ends = np.cumsum(np.fromiter(map(len, rows), "int64", len(rows)))
-        self._places = np.r_[0, self._ends[:-1]]
+    def __init__(self, rows: bytearray, places: Any, ends: Any) -> None:
+        self._bytes: Bytes = np.frombuffer(rows, dtype="uint8")
+        self._places = places
+        self._ends = ends
 
     @property
     def ended(self) -> bool:
@@ -169,11 +221,8 @@ class _Tail:
     def texts(self) -> pa.Array:
         lengths = self._lengths()
         sizes = np.maximum(lengths, 0)
-        inside = np.zeros(len(self._bytes) + 1, dtype="int8")
-        inside[self._places] += 1
-        inside[self._places + sizes] -= 1
-        content = self._bytes[np.cumsum(inside[:-1], dtype="int8").view("bool")]
         offsets = np.r_[0, np.cumsum(sizes)].astype("int32")
+        content = self._bytes[np.repeat(self._places - offsets[:-1], sizes) + np.arange(offsets[-1])]
         self._places = self._places + sizes
         valid = pa.array(lengths >= 0).buffers()[1] if (lengths < 0).any() else None
         buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(content.tobytes())]

@@ -33,7 +33,8 @@ class Contents:
     """What one memory store holds; stores opened on the same contents share it.
 
     ``tables`` has for each group and key every row it ever had, the newest last; ``changes`` counts
-    for each group how often it, its rows or its views changed.
+    for each group how often it, its rows or its views changed. ``turn`` is the writer's place, which is taken before
+    ``lock``, so that others read while it is held.
     """
 
     definitions: list[Definition] = attrs.field(factory=list)
@@ -43,6 +44,7 @@ class Contents:
     last_commit: int = 0
     changes: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     lock: RLock = attrs.field(factory=RLock, repr=False)
+    turn: RLock = attrs.field(factory=RLock, repr=False)
 
 
 def newest_at(rows: Sequence[Row], at: int | None) -> Row | None:

@@ -32,7 +32,7 @@ class MemoryStore:
 
     def apply(self, definition: Definition) -> None:
         contents = self._open()
-        with contents.lock:
+        with contents.turn, contents.lock:
             catalogue.check_apply(contents.definitions, definition)
             others = [d for d in contents.definitions if not _same_name(d, definition)]
             contents.definitions = catalogue.ordered([*others, definition])
@@ -46,7 +46,7 @@ class MemoryStore:
 
     def delete(self, definition: Definition, *, all_versions: bool = False) -> None:
         contents = self._open()
-        with contents.lock:
+        with contents.turn, contents.lock:
             doomed = catalogue.doomed(contents.definitions, definition, all_versions=all_versions)
             contents.definitions = [d for d in contents.definitions if d not in doomed]
             for victim in doomed:
@@ -67,7 +67,7 @@ class MemoryStore:
                 if key in staged:
                     raise SchemaError(f"{group.title}: the key {key} stands in two frames of one write")
                 staged[key] = event_time, values
-        with contents.lock:
+        with contents.turn, contents.lock:
             catalogue.same(contents.definitions, group)
             if commit is not None:
                 catalogue.check_commit(group, next(iter(contents.committed[group.ref][-1:]), None), commit)
@@ -140,7 +140,7 @@ class MemoryStore:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        with self._open().lock:
+        with self._open().turn:
             yield
 
     def change_token(self, groups: Sequence[tuple[str, int]]) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def copy_store(
         plan = planned(source, target, selected(source.definitions(), groups), opened, size=size)
         if begun is not None:
             begun(plan)
-        with ThreadPoolExecutor(1, thread_name_prefix="btcfs-copy") as pool:
+        with ThreadPoolExecutor(2, thread_name_prefix="btcfs-copy") as pool:  # one reads, one reads back
             moving = Moving(source, target, plan, opened, size, pool, progress)
             moving.run(everything=not groups)
         applied = tuple(definition.title for definition in plan.definitions)

@@ -1,4 +1,8 @@
-"""The work of a copy: commit by commit and piece by piece read, written, read back, compared and noted."""
+"""The work of a copy: commit by commit and piece by piece read, written, read back, compared and noted.
+
+Three pieces are under way at a time: one is read from the source while the one before it is written, and the one
+before that is read back. They are noted in order, so that what a stopped copy did not note is two pieces at most.
+"""
 
 from __future__ import annotations
 
@@ -49,13 +53,18 @@ class GroupCopy:
 
 @attrs.frozen
 class Step:
-    """A piece of a commit, or of the newest state, and its rows; None where it is in the target already."""
+    """A piece of a commit, or of the newest state; ``wanted`` is the digest of its rows in the source.
+
+    None where it is in the target already. ``rows`` are there until they are written, ``found`` is the digest of
+    what the target then gave back.
+    """
 
     commit: Commit | None
     piece: Piece
     last: bool
-    rows: pd.DataFrame | None
-    digest: Digest | None
+    rows: pd.DataFrame | None = None
+    wanted: Digest | None = None
+    found: Digest | None = None
 
 
 class Moving:
@@ -116,10 +125,10 @@ class Moving:
                     yield self._reading(group, commit, piece, number == len(cut))
 
         count = 0
-        for step in _ahead(self._pool, steps()):
+        for step in self._moved(group, steps()):
             assert step.commit is not None
-            count += step.piece.rows if step.rows is None else len(step.rows)
-            self._take(group, step, done)
+            count += step.piece.rows if step.wanted is None else step.wanted.count
+            self._note(group, step, done)
             if step.last:
                 self._journal.add("commit" if count else "empty", group=label(group), commit=step.commit.id)
                 done.commits += count > 0
@@ -129,8 +138,8 @@ class Moving:
         """Copy the newest state, or that of the instant which this copy is of."""
         self._journal.add("begun", group=label(group))
         cut = self._cut(group, None)
-        for step in _ahead(self._pool, (self._reading(group, None, piece, False) for piece in cut)):
-            self._take(group, step, done)
+        for step in self._moved(group, (self._reading(group, None, piece, False) for piece in cut)):
+            self._note(group, step, done)
 
     def _cut(self, group: FeatureGroup, commit: Commit | None) -> list[Piece]:
         """The pieces of a commit or of the newest state; found once, so that a copy that goes on has the same."""
@@ -155,7 +164,7 @@ class Moving:
 
         def read() -> Step:
             if there:
-                return Step(commit, piece, last, None, None)
+                return Step(commit, piece, last)
             if commit is None:
                 rows = self._source.read(group, *piece.range, as_of=self._as_of)
             else:
@@ -164,37 +173,50 @@ class Moving:
 
         return read
 
-    def _take(self, group: FeatureGroup, step: Step, done: GroupCopy) -> None:
-        """Write a step's rows and read them back. CheckFailed if they are not the same."""
-        piece, rows, wanted = step.piece, step.rows, step.digest
-        if rows is None or wanted is None:
+    def _moved(self, group: FeatureGroup, calls: Iterable[Callable[[], Step]]) -> Iterator[Step]:
+        """The steps that these calls read, in order, each written and read back."""
+        steps = _ahead(self._pool, calls)
+        return _ahead(self._pool, (self._written(group, step) for step in steps))
+
+    def _written(self, group: FeatureGroup, step: Step) -> Callable[[], Step]:
+        """Write a step's rows; gives what reads them back."""
+        rows = step.rows
+        if rows is None or (not len(rows) and step.commit is not None):
+            return lambda: attrs.evolve(step, found=step.wanted)
+        commit = None if step.commit is None else Commit(step.commit.id, step.commit.committed_at)
+        self._target.write(group, rows, commit=commit)
+        bare = attrs.evolve(step, rows=None)
+
+        def read_back() -> Step:
+            if commit is None:
+                back = self._target.read(group, *step.piece.range)
+            else:
+                back = self._target.changes(group, commit, *step.piece.range)
+            return attrs.evolve(bare, found=digest(group, back))
+
+        return read_back
+
+    def _note(self, group: FeatureGroup, step: Step, done: GroupCopy) -> None:
+        """Note a step that was written and read back. CheckFailed if the rows are not the same."""
+        piece, wanted, found = step.piece, step.wanted, step.found
+        if wanted is None or found is None:
             done.skipped += 1
             return
-        if len(rows) or step.commit is None:
-            problem = unequal(group, wanted, digest(group, self._written(group, step, rows)))
-            if problem:
-                raise CheckFailed(
-                    f"what {self._target.name} gives back is not what was written to it: {problem}. The copy stopped"
-                )
+        problem = unequal(group, wanted, found)
+        if problem:
+            raise CheckFailed(
+                f"what {self._target.name} gives back is not what was written to it: {problem}. The copy stopped"
+            )
         self._there[label(group), self._name(step.commit)].add((piece.start, piece.end))
         if step.commit is None or (piece.start, piece.end) != (None, None):
             self._journal.add(
                 "piece", group=label(group), commit=self._name(step.commit), start=piece.start, end=piece.end,
-                rows=len(rows), digest=wanted.hex(),
+                rows=wanted.count, digest=wanted.hex(),
             )  # fmt: skip
         done.pieces += 1
-        done.rows += len(rows)
+        done.rows += wanted.count
         done.hashes += wanted.hashes.size
-        self._progress(len(rows))
-
-    def _written(self, group: FeatureGroup, step: Step, rows: pd.DataFrame) -> pd.DataFrame:
-        """What the target gives back of these rows after they were written."""
-        if step.commit is None:
-            self._target.write(group, rows)
-            return self._target.read(group, *step.piece.range)
-        commit = Commit(step.commit.id, step.commit.committed_at)
-        self._target.write(group, rows, commit=commit)
-        return self._target.changes(group, commit, *step.piece.range)
+        self._progress(wanted.count)
 
     def _follow(self) -> None:
         """Copy what the source got meanwhile, several times if need be; then say that it still changes."""
@@ -239,7 +261,7 @@ class Moving:
             rows = self._source.read(group, *piece.range)
             found = digest(group, rows)
             if found.hex() != known[start, end]:
-                self._take(group, Step(None, piece, False, rows, found), done)
+                self._note(group, self._written(group, Step(None, piece, False, rows, found))(), done)
 
     def _look_back(self, *, everything: bool) -> None:
         """CheckFailed if the target does not hold as many rows as the source, or the source was redefined meanwhile."""

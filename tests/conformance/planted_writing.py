@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -138,6 +138,20 @@ class LocksNobodyOut(MemoryStore):
         return nullcontext()
 
 
+class LocksReadersOut(MemoryStore):
+    """An exclusive block keeps those who only read waiting too."""
+
+    def exclusive(self) -> Any:
+        self._open()
+        return self._held()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        contents = self._open()
+        with contents.turn, contents.lock:
+            yield
+
+
 CAUGHT_BY: Mapping[type[MemoryStore], str] = {
     CommitsEachFrame: "test_a_stream_that_breaks_leaves_nothing",
     LetsTheLastFrameWin: "test_a_key_stands_once_in_a_stream",
@@ -153,4 +167,5 @@ CAUGHT_BY: Mapping[type[MemoryStore], str] = {
     ReportsTheOpenTimes: "test_the_report_of_a_first_write",
     AppliesOnWrite: "test_an_unknown_group_is_not_written",
     LocksNobodyOut: "test_exclusive_keeps_other_writers_out",
+    LocksReadersOut: "test_exclusive_lets_others_read",
 }

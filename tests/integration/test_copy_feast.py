@@ -95,15 +95,15 @@ def test_a_registry_that_changed_meanwhile(source: FeatureStore, repository: Pat
     """A group that another client takes away while it is copied stops the copy; without its journal, it makes the group anew."""
     with connect("feast", path=repository) as target:
 
-        def removed(written: int) -> None:
-            feast.FeatureStore(repo_path=str(repository)).delete_feature_view("notes__v1")
+        def removed(rows: int) -> None:
+            feast.FeatureStore(repo_path=str(repository)).delete_feature_view("mixed__v1")
 
-        with pytest.raises(NotFound, match="notes"):
-            copy_store(source, target, ["notes"], journal=tmp_path / "journal", progress=removed)
+        with pytest.raises(NotFound, match="mixed"):
+            copy_store(source, target, ["mixed:1"], journal=tmp_path / "journal", size=16, progress=removed)
         (tmp_path / "journal").unlink()
-        copy_store(source, target, ["notes"], journal=tmp_path / "journal")
+        copy_store(source, target, ["mixed:1"], journal=tmp_path / "journal")
 
-        assert same_past(source, target, [NOTES])
+        assert same_past(source, target, [GROUP])
 
 
 def test_a_small_commit_is_read_alone(repository: Path) -> None:

@@ -103,5 +103,6 @@ def test_a_project_that_goes_away_half_way(emulator: Emulator, project: FeatureS
     finally:
         emulator.knobs.reset()
     assert done == [8]
-    assert copy_store(source, project, journal=tmp_path / "journal").rows == 16
+    # The second commit was written while the first was read back: it is there whole, and only compared.
+    assert copy_store(source, project, journal=tmp_path / "journal").rows == 8
     assert same_past(source, project, [group])

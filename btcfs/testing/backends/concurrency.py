@@ -16,6 +16,7 @@ from btcfs.testing.backends.examples import candle_group, candles, put, view_of
 from btcfs.testing.backends.kit import Kit, OpenStore, needs
 
 COMMITS = 8
+PATIENCE = 5.0  # for what takes milliseconds
 
 
 def watched(store: FeatureStore, look: Callable[[], list[float]], write: Callable[[int], Any]) -> list[list[float]]:
@@ -112,6 +113,20 @@ class ConcurrencyLaws(Kit):
         assert inside.unchanged == 2
         assert all(error is None or isinstance(error, StoreBusy) for error in errors)
         assert sorted(report.inserted for report in after) in ([], [1], [0, 1])
+
+    @needs(Capability.SCAN)
+    def test_exclusive_lets_others_read(self, store: FeatureStore) -> None:
+        """In an exclusive block another thread reads, also what was committed in it: a copy reads back in one."""
+        group = candle_group("a")
+        put(store, group, candles(group, 2))
+        with ThreadPoolExecutor(1) as pool, store.exclusive():
+            store.write(group, candles(group, 3))
+            read = pool.submit(store.read, group)
+            wait([read], timeout=PATIENCE)
+            inside = read.done()
+
+        assert inside
+        assert len(read.result()) == 3
 
     @needs(Capability.SCAN)
     def test_writers_lose_nothing(self, store: FeatureStore) -> None:
