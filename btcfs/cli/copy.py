@@ -71,6 +71,9 @@ def _copied(
     names = one.title, other.title
     path = _journal(*names, groups) if journal is None else journal
     with one.open() as source, other.open() as target:
+        if not quiet:
+            console.line(f"from  {one.title}")
+            console.line(f"to    {other.title}")
         if dry_run:
             plan = plan_copy(source, target, groups, journal=path, names=names)
             if not quiet:
@@ -81,7 +84,8 @@ def _copied(
         def begun(plan: CopyPlan) -> None:
             for note in plan.notes:
                 console.warning(note)
-            bar.append(console.progress("rows", _total(plan), hidden=quiet))
+            total = _total(plan)
+            bar.append(console.progress("rows", total, hidden=quiet or total == 0))
             bar.append(bar[0].__enter__())
 
         try:
@@ -109,7 +113,8 @@ def _total(plan: CopyPlan) -> int | None:
 
 def show_plan(plan: CopyPlan) -> None:
     """What a copy would do, as a table."""
-    console.line(f"from {plan.source} to {plan.target}, {'with' if plan.history else 'WITHOUT'} knowledge time")
+    what = "every version of every row" if plan.history else "the newest rows WITHOUT their knowledge time"
+    console.line(f"would copy {what}")
     rows = [
         (g.group.title, g.rows, g.to_write, f"{g.bytes / 1e6:,.1f} MB", None if g.commits is None else len(g.commits),
          len(g.standing.done), g.writes)
@@ -132,7 +137,7 @@ def _show_report(report: CopyReport, journal: Path) -> None:
     for note in report.notes[len(report.plan.notes) :]:
         console.warning(note)
     kept = "with every version and its knowledge time" if report.plan.history else "newest state only"
-    console.done(f"copied {report.rows:,} rows from {report.plan.source} to {report.plan.target}, {kept}")
+    console.done(f"copied {report.rows:,} rows, {kept}" if report.rows else "every row was there already")
     console.line(f"Journal: {journal}")
 
 
