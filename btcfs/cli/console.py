@@ -52,6 +52,14 @@ def failure(text: str) -> None:
     click.echo(f"{click.style('✗', fg='red')} {text}", err=True)
 
 
+def width() -> int:
+    """How many characters a line may have; without a terminal any number, so that a log or a pipe holds whole lines."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else 10_000
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table on standard output; numbers stand to the right, and what does not fit is wrapped."""
     from rich.console import Console
@@ -65,9 +73,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         drawn.add_row(*(Text(_cell(value)) for value in row))
-    # Without a terminal nothing is cut to its width, so that a log or a pipe holds whole lines.
-    console = Console() if Console().is_terminal else Console(width=10_000)
-    console.print(drawn, crop=False)
+    Console(width=width()).print(drawn, crop=False)
 
 
 @contextmanager

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from btcfs.transfer.diffing import GroupDifference, StoreDifference
 
 
+WIDE = 116  # columns of a terminal that hold all of a difference
+
+
 @click.command(name="diff")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
@@ -96,17 +99,19 @@ def _show_group(group: GroupDifference) -> None:
         if key is not None:
             console.line(f"  {count:,} rows missing in {side}, the first {_key(key)}")
     if group.features:
-        console.table(
-            ("feature", "rows", "first at", "A", "B", "B - A", "ulp", "largest"),
-            [
-                (f.feature, f.rows, _key(f.key), _exact(f.a), _exact(f.b), f.difference, f.ulps, f.largest)
-                for f in group.features.values()
-            ],
-        )
+        columns = ("feature", "rows", "first at", "A", "B", "B - A", "ulp", "largest")
+        rows = [
+            (f.feature, f.rows, _key(f.key), _exact(f.a), _exact(f.b), f.difference, f.ulps, f.largest)
+            for f in group.features.values()
+        ]
+        shown = len(columns) if console.width() >= WIDE else columns.index("B - A")
+        console.table(columns[:shown], [row[:shown] for row in rows])
+        if shown < len(columns):
+            console.line(f"{', '.join(columns[shown:])}: with --json, or on a terminal of {WIDE} columns")
 
 
 def _key(key: dict[str, object]) -> str:
-    return " ".join(str(value) for value in key.values())
+    return " ".join(str(value) for value in key.values()).replace("+00:00", "Z")
 
 
 def _exact(value: object) -> str:

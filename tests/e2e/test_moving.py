@@ -116,3 +116,21 @@ def test_the_report_of_a_shadow(run: Run, tmp_path: Path) -> None:
         assert parsed(run("store", "shadow", "shadow.json", "--json", code=code))["agrees"] == (code == 0)
         changed(tmp_path / "new")
     assert "no report" in run("store", "shadow", "nothing.json", code=5).output
+
+
+def test_narrow_terminals(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal of 80 columns no number of a difference is broken in two, and what is left out is named."""
+    run("copy", "--to", "duckdb:new")
+    changed(tmp_path / "new")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = run("diff", "duckdb", "duckdb:new", code=1).output
+    monkeypatch.setenv("COLUMNS", "120")
+    wide = run("diff", "duckdb", "duckdb:new", code=1).output
+
+    with connect("duckdb", path=tmp_path / "new") as store:
+        value = store.read(find_group(store.definitions(), "bitcoin_features"))["rsi_14"].iloc[7]
+    assert repr(float(value)) in narrow
+    assert repr(float(value)) in wide
+    assert "ulp, largest: with --json" in narrow
+    assert "with --json" not in wide
