@@ -11,7 +11,7 @@ as_root() {
     if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
-packages() { # one installation at a time, and no service left running: the tests start their own
+packages() { # no service left running: the tests start their own
     [[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ]] || as_root apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
@@ -36,6 +36,10 @@ redis() {
     if have redis-server; then return; fi
     packages redis-server
 }
+
+# One installation at a time: apt refuses to look for new lists twice at once.
+exec 9>"${TMPDIR:-/tmp}/btcfs-services.lock"
+flock 9
 
 for service in "${@:-java mariadb postgres redis}"; do
     for name in $service; do

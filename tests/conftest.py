@@ -18,7 +18,7 @@ from btcfs.sources import CandleRequest, Fetched, SourceReport
 
 # Named by tests as plugins for their fixtures, and imported by them for the rest.
 pytest.register_assert_rewrite(
-    "btcfs_hopsworks.testing", "bundles", "emulated", "hopsworks_api", "mirrored", "predicting"
+    "btcfs_hopsworks.testing", "bundles", "emulated", "hopsworks_api", "mirrored", "predicting", "repositories"
 )
 
 COLUMNS = ["timestamp", "open", "high", "low", "close", "volume"]

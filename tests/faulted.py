@@ -27,6 +27,7 @@ from btcfs.training.report import TrainingReport
 from btcfs.training.train import train
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_sources.sample import SampleMarket
+from hopsworks_opening import project_options
 from served import OneModel, bundle_for, inference_view
 
 DAY = timedelta(days=1)
@@ -38,15 +39,7 @@ DEFAULTS = {"symbol": "BTC-USD"}
 
 def settings(emulator: Emulator, folder: Path) -> dict[str, Any]:
     """How to open the emulator's project, with short deadlines."""
-    return {
-        "host": emulator.host,
-        "port": emulator.port,
-        "api_key": emulator.api_key,
-        "timeout": TIMEOUT,
-        "write_timeout": WRITE_TIMEOUT,
-        "quota_file": str(folder / "quota.json"),
-        "monthly_calls": 10**9,
-    }
+    return project_options(emulator, folder, timeout=TIMEOUT, write_timeout=WRITE_TIMEOUT, monthly_calls=10**9)
 
 
 @attrs.define

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,15 @@ def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def project_options(emulator: Emulator, folder: Path | None = None, **options: object) -> dict[str, Any]:
+    """The options that open the emulator's project; its calls are counted in the folder, if one is given."""
+    where = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key}
+    counted = {} if folder is None else {"quota_file": str(folder / "quota.json")}
+    return {**where, **counted, **options}
+
+
 def opening(emulator: Emulator, **options: object) -> HopsworksStore:
-    given = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key, "timeout": 10.0, **options}
-    return connect(**given)
+    return connect(**project_options(emulator, **{"timeout": 10.0, **options}))
 
 
 def applied(store: HopsworksStore) -> FeatureGroup:

@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def write_config(
     root: Path,
@@ -31,6 +33,12 @@ def write_config(
     return root
 
 
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """A repository of local files in which nothing was applied."""
+    return write_config(tmp_path / "repo")
+
+
 def in_postgres(port: int, database: str = "postgres") -> dict[str, Any]:
     """An offline or online store in the Postgres on this port."""
     where = {"host": "127.0.0.1", "port": port, "database": database, "user": "postgres", "password": "unused"}
@@ -41,6 +49,12 @@ def in_postgres(port: int, database: str = "postgres") -> dict[str, Any]:
 def sql_registry(port: int, database: str = "postgres") -> dict[str, Any]:
     """A registry in the Postgres on this port."""
     return {"registry_type": "sql", "path": f"postgresql+psycopg://postgres:unused@127.0.0.1:{port}/{database}"}
+
+
+def sql_repository(root: Path, project: str = "demo") -> Path:
+    """A local repository whose registry is a database, which Feast reads from a copy in memory."""
+    path = f"sqlite:///{root.parent / 'registry.db'}"
+    return write_config(root, project=project, registry={"registry_type": "sql", "path": path})
 
 
 def all_in_postgres(root: Path, port: int) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from btcfs.definitions import FeatureView, Label
 from btcfs.models import ModelKind
 from btcfs.training.bundle import Bundle, save_bundle
+from btcfs.training.walk import fit
 from btcfs_models.kinds import kinds
 
 FEATURES = ("close", "sma_20", "rsi_14", "volume", "return_1", "hour_of_day")
@@ -43,8 +44,10 @@ def target(task: str, count: int, seed: int = 0) -> np.ndarray[Any, Any]:
 def fitted(name: str, count: int = 300, seed: int = 0, **params: Any) -> Any:
     """A pipeline of that model, fitted on noise."""
     kind: ModelKind = KINDS[name]
-    pipeline = kind.estimator(FEATURES, **{**SMALL.get(name, {}), **params})
-    return pipeline.fit(rows(count, seed), target(kind.task, count, seed))
+    options = {**SMALL.get(name, {}), **params}
+    return fit(
+        lambda: kind.estimator(FEATURES, **options), rows(count, seed), target(kind.task, count, seed), kind.task
+    )
 
 
 def bundle(

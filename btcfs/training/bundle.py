@@ -32,6 +32,7 @@ from btcfs.training.bundle_files import (
 )
 from btcfs.training.compiled import Compiled, Parity, compile_pipeline, parity
 from btcfs.training.manifest import Entry, locked, read_manifest, write_manifest
+from btcfs.training.threads import few_threads
 from btcfs.training.version_names import reserved_version
 
 BUNDLE = "bundle.json"
@@ -195,7 +196,8 @@ def _compiled(
                 f"the {task} model was fitted on {model.width} columns, {view.title} has {len(view.features)} features"
             )
         compiled[task] = model
-        equalities[task] = parity(model, estimators[task], np.asarray(rows, dtype=np.float64))
+        with few_threads(rows.size):
+            equalities[task] = parity(model, estimators[task], np.asarray(rows, dtype=np.float64))
     return compiled, equalities
 
 

@@ -12,6 +12,7 @@ from btcfs.errors import SchemaError
 from btcfs.training.labels import Floats, Integers
 from btcfs.training.metrics import hits
 from btcfs.training.splits import Fold
+from btcfs.training.threads import few_threads
 
 Task = Literal["classification", "regression"]
 Build = Callable[[], Any]  # an unfitted estimator, a new one at each call
@@ -55,24 +56,29 @@ def walk(build: Build, X: Floats, target: Floats, folds: Sequence[Fold], task: T
 def fit(build: Build, X: Floats, target: Floats, task: Task) -> Any:
     """A new estimator fitted on these rows; classes are the integers 0 and 1."""
     estimator = build()
-    estimator.fit(X, target.astype(np.int64) if task == "classification" else target)
+    with few_threads(X.size):
+        estimator.fit(X, target.astype(np.int64) if task == "classification" else target)
     return estimator
 
 
 def predict(estimator: Any, X: Floats, task: Task) -> Floats:
     """The probability of up, or the change in percent. SchemaError for a forecast that is not finite."""
-    if task == "classification":
-        probabilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-        up = np.flatnonzero(np.asarray(estimator.classes_) == 1)
-        forecast = probabilities[:, up[0]] if len(up) else np.zeros(len(X))
-    else:
-        forecast = np.asarray(estimator.predict(X), dtype=np.float64).reshape(len(X))
+    with few_threads(X.size):
+        forecast = _forecast(estimator, X, task)
     if not np.isfinite(forecast).all():
         row = int((~np.isfinite(forecast)).argmax())
         raise SchemaError(
             f"{type(estimator).__name__} forecasts {forecast[row]} for row {row}; expected a finite number"
         )
-    return np.asarray(forecast)
+    return forecast
+
+
+def _forecast(estimator: Any, X: Floats, task: Task) -> Floats:
+    if task == "regression":
+        return np.asarray(estimator.predict(X), dtype=np.float64).reshape(len(X))
+    probabilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    up = np.flatnonzero(np.asarray(estimator.classes_) == 1)
+    return np.asarray(probabilities[:, up[0]]) if len(up) else np.zeros(len(X))
 
 
 def _score(truth: Floats, forecast: Floats, task: Task) -> float:

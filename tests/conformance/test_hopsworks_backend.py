@@ -16,27 +16,23 @@ from btcfs_hopsworks import connect
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.loopback import free_address
 from emulated import services
+from hopsworks_opening import project_options
+
+
+@pytest.fixture(scope="class")
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStore]:
+    """How to open the project of an emulator with the servers of the class's mode."""
+    servers = services(request.cls.mode, free_address())
+    with Emulator(host=servers.host, mysql=servers.mysql, kafka=servers.kafka) as emulator:
+        connecting = partial(connect, **project_options(emulator, tmp_path_factory.mktemp("quota"), timeout=20.0))
+        with connecting():
+            yield connecting
 
 
 class HopsworksTests(BackendTests):
     """The laws on one emulator and one login for all tests of a class; each test makes up its own names."""
 
     mode = "pip"
-
-    @pytest.fixture(scope="class")
-    def opened(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStore]:
-        servers = services(request.cls.mode, free_address())
-        with Emulator(host=servers.host, mysql=servers.mysql, kafka=servers.kafka) as emulator:
-            connecting = partial(
-                connect,
-                host=emulator.host,
-                port=emulator.port,
-                api_key=emulator.api_key,
-                timeout=20.0,
-                quota_file=tmp_path_factory.mktemp("quota") / "quota.json",
-            )
-            with connecting():
-                yield connecting
 
     @pytest.fixture
     def open_store(self, opened: OpenStore) -> OpenStore:

@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
@@ -31,6 +30,7 @@ from btcfs_duckdb import connect, offline
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import servers
+from forking import forked
 from repositories import all_in_postgres
 
 GROUP = FeatureGroup("bitcoin", 1, [Feature(f"f_{n}") for n in range(47)], interval="1m")
@@ -106,25 +106,6 @@ def compared(source: FeatureStore, target: FeatureStore) -> list[str]:
     if [v.values.tobytes() for v in one] != [v.values.tobytes() for v in other]:
         wrong.append(f"vectors of {target.name} differ")
     return wrong
-
-
-def forked(act: Callable[[int], object]) -> tuple[int, int]:
-    """The process id of a child that acts, and the end to read of the pipe that it writes to."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        status = 1
-        try:
-            act(write)
-            status = 0
-        except BaseException:  # noqa: BLE001 - said here, for nobody is left above to say it
-            traceback.print_exc()
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-    os.close(write)
-    return child, read
 
 
 def done(act: Callable[[], Any]) -> Any:

@@ -8,7 +8,6 @@ import random
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,9 @@ from btcfs.store import FeatureStore
 from btcfs_duckdb import connect, offline
 from btcfs_duckdb.places import Places
 from btcfs_duckdb.store import DuckDBStore
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forking import forked
 
 GROUP = FeatureGroup("g", 1, [Feature("value"), Feature("other")], interval="1h")
 VIEW = FeatureView("v", 1, [GROUP.ref], ["other", "value"])
@@ -96,23 +98,6 @@ def watch(folder: Path, thorough: bool, stopped: Callable[[], bool]) -> dict[str
             seen, last = seen + 1, max(values)
             time.sleep(0.02 if thorough else 0.001)  # so that the writer gets its share of the machine
         return {"seen": seen, "last": last, "repairs": dict(store.repairs)}
-
-
-def forked(act: Callable[[int], None]) -> tuple[int, int]:
-    """The process id of a child that acts, and the end to read of the pipe that it writes to."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        try:
-            act(write)
-        except BaseException:  # noqa: BLE001 - said here, for nobody is left above to say it
-            traceback.print_exc()
-            sys.stderr.flush()
-        finally:
-            os._exit(0)
-    os.close(write)
-    return child, read
 
 
 def answer(pipe: int) -> Any:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +15,7 @@ import pytest
 from btcfs import indicator
 from btcfs.connection import connect, open_source
 from btcfs.engines import Engine, Pending
-from btcfs.errors import ConfigError, SchemaError, StoreUnavailable
+from btcfs.errors import ConfigError, SchemaError
 from btcfs.hookspecs import hookimpl
 from btcfs.indicators import Indicator
 from btcfs.instants import parse_instant
@@ -27,31 +23,9 @@ from btcfs.pipeline import spread
 from btcfs.pipeline.ingest import Ingest
 from btcfs.pipeline.markets import backfill_markets
 from btcfs.plugins import Plugins, installed_plugins
-from btcfs.processes import Processes
 from btcfs.sources import CandleRequest, Fetched
 from btcfs.store import FeatureStore
-from distributions import btcfs, command, install
-from spread_engines import OPTIONS, command_line, needed, opened
-
-START, END, NOW = map(parse_instant, ("2021-01-03T05:00Z", "2021-03-02T17:00Z", "2024-01-01"))
-SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
-
-
-@attrs.define
-class Gapped:
-    """The sample market with holes in it: single candles, and ten days; ``CCC-USD`` opens shortly before the end."""
-
-    name: str = "gapped"
-
-    def fetch(self, request: CandleRequest) -> Fetched:
-        fetched = open_source("sample", installed_plugins(), {}).fetch(request)
-        frame = pd.concat(list(fetched.frames), ignore_index=True)
-        times = frame["timestamp"]
-        kept = np.random.default_rng(3).random(len(frame)) > 0.002
-        kept &= ~times.between(pd.Timestamp("2021-01-20", tz="UTC"), pd.Timestamp("2021-01-30", tz="UTC"))
-        if request.symbol == "CCC-USD":
-            kept &= times >= pd.Timestamp("2021-02-20", tz="UTC")
-        return Fetched([frame[kept].reset_index(drop=True)], fetched.report)
+from spread_engines import END, NOW, OPTIONS, START, SYMBOLS, Gapped, opened
 
 
 @pytest.fixture(scope="module", params=OPTIONS)
@@ -279,119 +253,6 @@ def slightly_other(close: Any, *, period: int) -> Any:
     return np.nextafter(np.append(np.full(period, np.nan), close[period:]), 0)
 
 
-FAULTY = """
-import os
-from btcfs import hookimpl, indicator
-
-@indicator(lookback=0)
-def faulty(timestamp, close):
-    "Does something bad from 2023 on."
-    if timestamp[-1] > 1_672_531_200_000_000:
-        {deed}
-    return close * 2
-
-@hookimpl
-def btcfs_indicators():
-    return [faulty]
-"""
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize(
-    ("deed", "code", "cause"),
-    [("raise OSError('planted fault')", 3, "OSError: planted fault"), ("os._exit(9)", 4, "lost the features")],
-)
-def test_a_task_that_fails_is_named_and_leaves_the_store_alone(
-    name: str, deed: str, code: int, cause: str, tmp_path: Path
-) -> None:
-    """Symbol, range and cause are told, markets before stay whole, nothing of the failing one is visible."""
-    needed(name)
-    site = tmp_path / "site"
-    site.mkdir()
-    install(site, "btcfs-faulty", "btcfs_faulty", FAULTY.format(deed=deed), btcfs="faulty")
-    (tmp_path / "btcfs.toml").write_text('features = ["close", "faulty"]\n')
-    begin = ["ingest", "backfill", "--source", "sample", "--start", "2022-01-01", "--symbols", "AAA-USD,BBB-USD"]
-
-    done = btcfs(*begin, "--end", "2022-06-01", *command_line(name), site=site, cwd=tmp_path)
-    failed = btcfs(*begin, "--end", "2023-06-01", *command_line(name), site=site, cwd=tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    assert failed.returncode == code, failed.stderr
-    assert cause in failed.stderr
-    assert "AAA-USD, 2022-01-01 00:00 to 2023-05-31 00:00" in failed.stderr
-    with connect("duckdb", path=tmp_path / ".btcfs") as store:
-        for definition in store.definitions():
-            if definition.name.startswith("bitcoin"):
-                rows = store.read(definition)
-                assert rows["timestamp"].max() == pd.Timestamp("2022-05-31", tz="UTC")
-
-
-def test_a_lost_worker_process_is_told() -> None:
-    """A worker that is killed between tasks does not leave the driver waiting."""
-    engine = Processes(workers=1)
-    try:
-        with connect("memory") as store:
-            ingest = Ingest(store, Gapped(), interval="1h", now=NOW, engine=engine)
-            ingest.backfill(START, END)
-            for child in multiprocessing.active_children():
-                child.kill()
-                child.join()
-            with pytest.raises(StoreUnavailable, match="lost the features of BTC-USD, 2021-03-02"):
-                ingest.backfill(END, parse_instant("2021-04-01"))
-    finally:
-        engine.close()
-
-
-KILLED = """
-import os, signal, sys
-from btcfs.connection import connect, open_source
-from btcfs.instants import parse_instant
-from btcfs.pipeline.ingest import Ingest
-from btcfs.pipeline.markets import backfill_markets
-from btcfs.plugins import installed_plugins
-from btcfs.processes import Processes
-
-class Deadly:
-    name, workers, in_flight, taken = "deadly", 2, 4, 0
-    def __init__(self):
-        self.inner = Processes(workers=2)
-    def submit(self, function, task):
-        return Promise(self, self.inner.submit(function, task))
-
-class Promise:
-    def __init__(self, engine, inner):
-        self.engine, self.inner = engine, inner
-    def result(self):
-        answer = self.inner.result()
-        self.engine.taken += 1
-        if self.engine.taken == int(sys.argv[1]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-    def cancel(self):
-        self.inner.cancel()
-
-if __name__ == "__main__":
-    with connect("duckdb", path="store") as store:
-        source = open_source("sample", installed_plugins(), {})
-        ingest = Ingest(store, source, interval="1h", engine=Deadly())
-        backfill_markets(ingest, ["AAA-USD", "BBB-USD"], parse_instant("2021-01-01"), parse_instant("2022-01-01"))
-"""
-
-
-@pytest.mark.parametrize(("result", "whole"), [(2, 0), (4, 1)])
-def test_killing_the_driver_leaves_whole_markets(result: int, whole: int, tmp_path: Path) -> None:
-    """After SIGKILL in a market's second result the store has the markets before, complete, and nothing of that one."""
-    (tmp_path / "child.py").write_text(KILLED)
-
-    done = command([sys.executable, "child.py", str(result)], tmp_path, tmp_path)
-
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    with connect("duckdb", path=tmp_path / "store") as store:
-        rows = {d.name: len(store.read(d)) for d in store.definitions() if d.name.startswith("bitcoin")}
-        assert rows["bitcoin_features_1h"] == whole * 8_760
-        assert (rows["bitcoin_candles_1h"] > 8_760) == bool(whole)
-
-
 def test_a_refused_market_leaves_its_wave_unwritten(engine: Engine) -> None:
     """Bad candles of a market stop the run before anything of the markets fetched with it is written."""
 
@@ -408,46 +269,3 @@ def test_a_refused_market_leaves_its_wave_unwritten(engine: Engine) -> None:
             backfill_markets(Ingest(store, Bad(), interval="1h", now=NOW, engine=engine), SYMBOLS, START, END)
 
         assert list(store.definitions()) == []
-
-
-@pytest.mark.parametrize(
-    ("symbols", "message"), [([], "no symbol"), (["AAA-USD", "BBB-USD", "AAA-USD"], "named twice")]
-)
-def test_symbols_are_named_once(symbols: list[str], message: str) -> None:
-    """No symbol, or one twice, is refused before anything is fetched."""
-    with connect("memory") as store, pytest.raises(ConfigError, match=message):
-        backfill_markets(Ingest(store, Gapped(), now=NOW), symbols, START, END)
-
-
-def test_a_file_for_each_market(tmp_path: Path) -> None:
-    """``{symbol}`` in the paths stands for each market named: its file is read, its bad candles go to a file of its own."""
-    for seed, symbol in enumerate(SYMBOLS[:2]):
-        request = CandleRequest(symbol, "1d", end=END, now=NOW)
-        [frame] = open_source("sample", installed_plugins(), {"seed": seed}).fetch(request).frames
-        frame.loc[2_000 + seed, "high"] = 0.0
-        frame.drop(columns="quote_volume").to_csv(tmp_path / f"{symbol}.csv", index=False)
-    line = ["ingest", "backfill", "--source", "csv", "--path", "{symbol}.csv", "--source-option", "last=keep"]
-    line += ["--symbols", "aaa/usd,BBB-USD", "--start", "2020-01-01", "--end", "2021-03-01", "--json"]
-    line += ["--quarantine", "bad-{symbol}.csv"]
-
-    dry = btcfs(*line, "--dry-run", site=tmp_path, cwd=tmp_path)
-    done = btcfs(*line, site=tmp_path, cwd=tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    planned, report = json.loads(dry.stdout), json.loads(done.stdout)
-    assert [one["symbol"] for one in report["symbols"]] == ["AAA-USD", "BBB-USD"]
-    assert (report["inserted"], report["rejected"]) == (2 * 424, 2)
-    assert (planned["inserted"], planned["partitions"]) == (report["inserted"], report["partitions"])
-    for seed, symbol in enumerate(SYMBOLS[:2]):
-        [bad] = pd.read_csv(tmp_path / f"bad-{symbol}.csv")["timestamp"]
-        assert pd.Timestamp(bad) == pd.Timestamp("2015-01-01", tz="UTC") + pd.Timedelta(days=2_000 + seed)
-
-
-def test_one_market_or_many_but_not_both(tmp_path: Path) -> None:
-    """--symbol and --symbols together are a wrong usage."""
-    dates = ["--start", "2020-01-01", "--end", "2021-03-01"]
-
-    done = btcfs("ingest", "backfill", *dates, "--symbol", "A-B", "--symbols", "A-B", site=tmp_path, cwd=tmp_path)
-
-    assert done.returncode == 2
-    assert "--symbol and --symbols are both given" in done.stderr

@@ -19,20 +19,15 @@ from btcfs.transfer.copying import copy_store, plan_copy
 from btcfs.transfer.diffing import diff_stores
 from btcfs_hopsworks.emulator.application import Emulator
 from btcfs_hopsworks.emulator.call_log import Call
-from btcfs_hopsworks.emulator.loopback import free_address
+from hopsworks_opening import project_options
 from moving import GROUP, filled, rows, same_past
 
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with Emulator(host=free_address()) as running:
-        yield running
+pytest_plugins = ["btcfs_hopsworks.testing"]
 
 
 @pytest.fixture
-def project(emulator: Emulator, tmp_path: Path) -> Iterator[FeatureStore]:
-    options = {"host": emulator.host, "port": emulator.port, "api_key": emulator.api_key}
-    with connect("hopsworks", **options, quota_file=tmp_path / "quota.json") as store:
+def project(hopsworks_emulator: Emulator, tmp_path: Path) -> Iterator[FeatureStore]:
+    with connect("hopsworks", **project_options(hopsworks_emulator, tmp_path)) as store:
         yield store
 
 
@@ -61,7 +56,7 @@ def test_there_and_back(project: FeatureStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writes", [1, 3])
-def test_the_forecast_is_what_is_counted(emulator: Emulator, project: FeatureStore, writes: int) -> None:
+def test_the_forecast_is_what_is_counted(hopsworks_emulator: Emulator, project: FeatureStore, writes: int) -> None:
     """The plan's forecast of calls is what the call log then has, kind by kind; only looks at running jobs may be more."""
     first, group = (attrs.evolve(GROUP, name=f"{name}_{writes}") for name in ("first", "counted"))
     source = connect("memory")
@@ -72,10 +67,10 @@ def test_the_forecast_is_what_is_counted(emulator: Emulator, project: FeatureSto
     copy_store(source, project, [first.name])  # the client's own first calls are no part of a copy
 
     forecast = plan_copy(source, project, [group.name]).to_dict()["calls"]
-    emulator.calls.clear()
+    hopsworks_emulator.calls.clear()
     copy_store(source, project, [group.name])
 
-    counted = Counter(kind(call) for call in emulator.calls.calls())
+    counted = Counter(kind(call) for call in hopsworks_emulator.calls.calls())
     assert {name: counted[name] for name in ("REST calls", "offline queries")} == {
         name: forecast[name] for name in ("REST calls", "offline queries")
     }
@@ -84,7 +79,7 @@ def test_the_forecast_is_what_is_counted(emulator: Emulator, project: FeatureSto
     assert forecast["rows sent"] == 2 * 8 * writes + writes
 
 
-def test_a_project_that_goes_away_half_way(emulator: Emulator, project: FeatureStore, tmp_path: Path) -> None:
+def test_a_project_that_goes_away_half_way(hopsworks_emulator: Emulator, project: FeatureStore, tmp_path: Path) -> None:
     """A cluster that fails in the middle of a copy stops it with what is written whole; the same call completes it."""
     group = attrs.evolve(GROUP, name="away")
     source = connect("memory")
@@ -95,13 +90,13 @@ def test_a_project_that_goes_away_half_way(emulator: Emulator, project: FeatureS
 
     def fails(written: int) -> None:
         done.append(written)
-        emulator.knobs.add("status", times=None, status=503)
+        hopsworks_emulator.knobs.add("status", times=None, status=503)
 
     try:
         with pytest.raises(StoreUnavailable, match="goes on"):
             copy_store(source, project, journal=tmp_path / "journal", progress=fails)
     finally:
-        emulator.knobs.reset()
+        hopsworks_emulator.knobs.reset()
     assert done == [8]
     # The second commit was written while the first was read back: it is there whole, and only compared.
     assert copy_store(source, project, journal=tmp_path / "journal").rows == 8

@@ -20,27 +20,16 @@ from btcfs.fallback import FallbackStore
 from btcfs.store import FeatureVector
 from btcfs.testing.backends.examples import candle_group, candles, view_of
 from btcfs_hopsworks.emulator.application import Emulator
-from btcfs_hopsworks.emulator.loopback import free_address
 from faulted import DAY, TIMEOUT, WRITE_TIMEOUT, Scene, scene, settings, told
 from hopsworks_faults import FAULTS
+from hopsworks_opening import project_options
+
+pytest_plugins = ["btcfs_hopsworks.testing"]
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with Emulator(host=free_address()) as running:
-        yield running
-
-
-def test_predictions_go_on_through_an_outage(emulator: Emulator, tmp_path: Path) -> None:
+def test_predictions_go_on_through_an_outage(hopsworks_emulator: Emulator, tmp_path: Path) -> None:
     """No request fails while Hopsworks is away, every vector is the primary's, and the primary answers again afterwards."""
-    options = {
-        "host": emulator.host,
-        "port": emulator.port,
-        "api_key": emulator.api_key,
-        "timeout": 3.0,
-        "write_timeout": 8.0,
-        "quota_file": str(tmp_path / "quota.json"),
-    }
+    options = project_options(hopsworks_emulator, tmp_path, timeout=3.0, write_timeout=8.0)
     config = Config(
         backend="hopsworks",
         fallback="duckdb",
@@ -69,12 +58,12 @@ def test_predictions_go_on_through_an_outage(emulator: Emulator, tmp_path: Path)
         assert first.commit_id == primary.commits(group)[0].id
 
         for where in ("rest *", "mysql *", "flight *"):
-            emulator.knobs.add("drop", where, times=None)
-        emulator.knobs.change({"kafka_down": True})
+            hopsworks_emulator.knobs.add("drop", where, times=None)
+        hopsworks_emulator.knobs.change({"kafka_down": True})
         during = [ask() for _ in range(30)]
         report = store.write(group, rows)
         later = ask()
-        emulator.knobs.reset()
+        hopsworks_emulator.knobs.reset()
         deadline = time.monotonic() + 60
         while ask().source != "hopsworks" or store.pending():
             assert time.monotonic() < deadline, store.pending()
@@ -90,10 +79,10 @@ def test_predictions_go_on_through_an_outage(emulator: Emulator, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def mirrored(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def mirrored(hopsworks_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A market in a project and its mirror, with short deadlines."""
     folder = tmp_path_factory.mktemp("mirrored")
-    options = settings(emulator, folder)
+    options = settings(hopsworks_emulator, folder)
     config = Config(
         backend="hopsworks",
         fallback="duckdb",
@@ -109,8 +98,8 @@ def mirrored(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> It
             "longest_rest": 0.2,
         },
     )
-    emulator.knobs.reset()
-    with connect(config=config) as store, scene(emulator, store, folder) as made:
+    hopsworks_emulator.knobs.reset()
+    with connect(config=config) as store, scene(hopsworks_emulator, store, folder) as made:
         yield made
 
 

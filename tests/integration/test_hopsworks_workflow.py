@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,12 @@ from btcfs.store import FeatureStore
 from btcfs.training.registry import Registry
 from btcfs.training.train import train
 from btcfs_hopsworks.emulator.application import Emulator
-from btcfs_hopsworks.emulator.loopback import free_address
+from hopsworks_opening import project_options
 from served import DAY, NOW, OneModel, candle_json, market
 from trained import KINDS
 
+pytest_plugins = ["btcfs_hopsworks.testing"]
 Source = Callable[[pd.DataFrame], Any]
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with Emulator(host=free_address()) as running:
-        yield running
 
 
 def small(name: str) -> ModelKind:
@@ -123,18 +118,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_the_guides_workflow_gives_the_same_numbers(
-    emulator: Emulator, frame_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hopsworks_emulator: Emulator, frame_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With nothing but the configuration changed, every step gives on Hopsworks what it gives on DuckDB."""
     monkeypatch.chdir(tmp_path)
-    hopsworks = {
-        "host": emulator.host,
-        "port": emulator.port,
-        "api_key": emulator.api_key,
-        "quota_file": str(tmp_path / "quota.json"),
-    }
     embedded = Config(backend="duckdb", backends={"duckdb": {"path": str(tmp_path / "store")}})
-    remote = Config(backend="hopsworks", backends={"hopsworks": hopsworks})
+    remote = Config(backend="hopsworks", backends={"hopsworks": project_options(hopsworks_emulator, tmp_path)})
 
     expected = workflow(embedded, frame_source, tmp_path / "duckdb")
     found = workflow(remote, frame_source, tmp_path / "hopsworks")

@@ -15,12 +15,12 @@ from btcfs.testing.backends.comparing import assert_same, vector
 from btcfs.testing.backends.examples import candle_group, candles, put, view_of
 from btcfs.testing.backends.kit import Kit, OpenStore, needs
 
-COMMITS = 8
+COMMITS = 6
 PATIENCE = 5.0  # for what takes milliseconds
 
 
 def watched(store: FeatureStore, look: Callable[[], list[float]], write: Callable[[int], Any]) -> list[list[float]]:
-    """What two readers saw, look by look, while commits 1 to 8 were written; each sees the last one too."""
+    """What two readers saw, look by look, while commits 1 to 6 were written; each sees the last one too."""
     done = Event()
 
     def reader() -> list[list[float]]:

@@ -25,13 +25,15 @@ class ReadingLaws(Kit):
         """The order is that of the key's columns, not of the writes nor of the event times."""
         group = event_group("a")
         backwards = event_group("a", primary_key=("timestamp", "symbol"))
-        records = [("B", 0, 5), ("A", 2, 1), ("A", 0, 7), ("B", 1, 2), ("A", 1, 3)]
+        writes = [[("B", 0, 5), ("A", 2, 1)], [("A", 0, 7)], [("B", 1, 2), ("A", 1, 3)]]
         for each in (group, backwards):
             store.apply(each)
-            for symbol, opens, event in records:
-                parts = {"symbol": symbol, "timestamp": START + opens * HOUR}
-                key = [parts[name] for name in each.primary_key]
-                store.write(each, rows(each, (*key, START + event * HOUR, float(event))))
+            for written in writes:
+                records = []
+                for symbol, opens, event in written:
+                    parts = {"symbol": symbol, "timestamp": START + opens * HOUR}
+                    records.append((*map(parts.get, each.primary_key), START + event * HOUR, float(event)))
+                store.write(each, rows(each, *records))
 
         assert store.read(group)["a"].tolist() == [7.0, 3.0, 1.0, 5.0, 2.0]
         assert store.read(backwards)["a"].tolist() == [7.0, 5.0, 3.0, 2.0, 1.0]
