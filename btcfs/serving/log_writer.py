@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 from btcfs.connection import connect
@@ -12,12 +14,13 @@ from btcfs.errors import BtcfsError
 from btcfs.serving.log_process import FRAME
 from btcfs.serving.prediction_rows import PASSING, written
 
+_NICE = 10
+
 
 def main() -> int:
     """0 when the input ends, which is the sign to go."""
     batches, answers = sys.stdin.buffer, sys.stdout.buffer
-    if hasattr(os, "nice"):
-        os.nice(10)  # requests go first; what is logged can wait for a processor
+    _stand_back()
     given = json.loads(batches.readline())
     with connect(given["backend"], **given["options"]) as store:
         _say(answers, {"ready": True})
@@ -34,6 +37,17 @@ def main() -> int:
             else:
                 _say(answers, {"written": rows})
     return 0
+
+
+def _stand_back() -> None:
+    """Requests go first; what is logged can wait for a processor."""
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    # Linux may weigh sessions before the processes in them (sched_autogroup), and this process leads one.
+    autogroup = Path("/proc/self/autogroup")
+    with suppress(OSError):  # it may not be there, or not be written to: then what is above is all that can be done
+        if autogroup.exists():
+            autogroup.write_text(str(_NICE))
 
 
 def _say(answers: IO[bytes], what: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
+_BITS = np.dtype("<f8")
 # What a store raises that takes the same rows later: when it is not busy, can be reached, and has been given a valid key.
 PASSING = (TimeoutError, ConnectionError, PermissionError)
 
@@ -72,9 +73,7 @@ class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def _plain(value: Any) -> Any:
     """What msgspec does not know: a vector's bits, and a number that numpy holds."""
-    if isinstance(value, np.ndarray):
-        return value.astype("<f8", copy=False).tobytes()
-    return value.item()
+    return vector_bits(value) if isinstance(value, np.ndarray) else value.item()
 
 
 encode_into = msgspec.msgpack.Encoder(enc_hook=_plain).encode_into
@@ -120,9 +119,14 @@ def _objects(values: Iterable[Any], count: int) -> pd.Series:
     return pd.Series(np.fromiter(values, dtype=object, count=count), dtype=object)
 
 
+def vector_bits(values: Floats) -> bytes:
+    """A vector as little-endian float64."""
+    return values.tobytes() if values.dtype == _BITS else values.astype(_BITS).tobytes()
+
+
 def vector_text(values: Floats | bytes) -> str:
     """A vector, or its bits, as text that keeps every bit."""
-    bits = values if isinstance(values, bytes) else values.astype("<f8", copy=False).tobytes()
+    bits = values if isinstance(values, bytes) else vector_bits(values)
     return b2a_base64(bits, newline=False).decode("ascii")
 
 

@@ -24,7 +24,7 @@ from btcfs.serving.bodies import (
     candle_of,
     checked_instant,
 )
-from btcfs.serving.prediction_rows import Logged
+from btcfs.serving.prediction_rows import Logged, vector_bits
 from btcfs.serving.problems import Stale
 
 
@@ -137,7 +137,7 @@ def answer(
         up,
         change,
         latency,
-        features.values,
+        vector_bits(features.values),
         question.candle,
     )
     return response, logged
