@@ -75,6 +75,16 @@ class PostgresTables:
         with self._reading() as cursor:
             return _oldest_first(get(cursor, query, columns, arguments))
 
+    def event_counts(self, edges: Sequence[int]) -> list[int]:
+        """How many rows that hold now have an event time from each of these microseconds to before the next."""
+        event = quoted(self._group.event_time)
+        instants = f"(SELECT array_agg({_INSTANT % 'm'} ORDER BY m) FROM unnest(%s::bigint[]) m)"
+        query = f"SELECT width_bucket({event}, {instants}), count(*) FROM {quoted(self._name)} GROUP BY 1"
+        with self._reading() as cursor:
+            cursor.execute(query, (list(edges),))
+            counts = dict(cursor.fetchall())
+        return [counts.get(place, 0) for place in range(1, len(edges))]
+
     def draft(self, seq: int, commit_id: str, at: int) -> TableDraft:
         return TableDraft(self._link, self._group, (self._name, self._old, self._log), (seq, commit_id, at))
 

@@ -154,6 +154,11 @@ class FeastStore:
         catalogue.check_entity(group, entity)
         return history.summary(group, self._shelf_of(stored), entity or {})
 
+    def event_counts(self, group: FeatureGroup, edges: Sequence[int]) -> Sequence[int] | None:
+        """How many newest rows have an event time, in microseconds, from each edge to before the next; None if it cannot tell."""
+        counted = getattr(self._shelf_of(self._stored(group)), "event_counts", None)
+        return None if counted is None else counted(edges)
+
     def get_historical_features(
         self, view: FeatureView, spine: pd.DataFrame, *, as_of: datetime | None = None
     ) -> pd.DataFrame:

@@ -61,6 +61,18 @@ def test_there_and_back(source: FeatureStore, repository: Path, tmp_path: Path, 
         assert copy_store(source, between, journal=tmp_path / "there").rows == 0
 
 
+@pytest.mark.parametrize("group", [GROUP, NOTES], ids=lambda group: group.name)
+def test_rows_between_event_times(source: FeatureStore, repository: Path, group: FeatureGroup) -> None:
+    """What Postgres counts between event times is what numpy counts of the newest rows."""
+    with connect("feast", path=repository) as store:
+        copy_store(source, store)
+        times = np.sort(store.read(group)["event_time"].dt.as_unit("us").astype("int64").to_numpy())
+        middle = np.unique(times[:: max(1, len(times) // 9)]).tolist()
+        edges = sorted({times[0] - 1, *middle, times[-1], times[-1] + 1})
+        counted = [np.searchsorted(times, edge) for edge in edges]
+        assert store.event_counts(group, edges) == np.diff(counted).tolist()
+
+
 def test_other_data_is_refused(source: FeatureStore, repository: Path, tmp_path: Path) -> None:
     """A repository whose group has rows of its own, or another definition, is left as it was."""
     with connect("feast", path=repository) as target:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -175,9 +177,23 @@ def test_aligning_is_a_join_by_key(left: list[int], right: list[int]) -> None:
     assert b["k"].iloc[found.only_b].tolist() == sorted(set(right) - set(left))
 
 
+class Counting:
+    """A store that counts rows between event times for whoever cuts them into pieces."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.summary, self.read, self._read = store.summary, store.read, store.read
+
+    def event_counts(self, group: FeatureGroup, edges: list[int]) -> list[int]:
+        times = self._read(group)["event_time"].dt.as_unit("us").astype("int64")
+        return [int(((low <= times) & (times < high)).sum()) for low, high in pairwise(edges)]
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["by reading", "by counting"])
 @pytest.mark.parametrize("size", [1, 2, 3, 50, 500])
-def test_pieces_cover_all_and_are_small(a: FeatureStore, size: int) -> None:
+def test_pieces_cover_all_and_are_small(a: FeatureStore, size: int, counts: bool) -> None:
     """Pieces follow one another, cover every row once, and hold no more than asked, but for rows of one instant."""
+    if counts:
+        a = cast("FeatureStore", Counting(a))
     for group in (GROUP, NOTES):
         cut = pieces(a, group, size)
         parts = [a.read(group, *piece.range) for piece in cut]
