@@ -95,12 +95,14 @@ def _encoded(rows: pa.Table, dtypes: Mapping[str, str]) -> bytes:
 
 def _leading(rows: pa.Table, dtypes: Mapping[str, str]) -> np.ndarray[Any, Any]:
     kind = _lead(dtypes)
-    lead = np.empty(rows.num_rows, dtype=kind)
-    lead["cells"] = len(dtypes)
-    for name, dtype in dtypes.items():
-        if dtype in _FIXED:
-            lead[f"{name} length"] = kind[name].itemsize
-            lead[name] = rows.column(name).to_numpy()
+    fixed = [name for name, dtype in dtypes.items() if dtype in _FIXED]
+    row = np.zeros(1, dtype=kind)
+    row["cells"] = len(dtypes)
+    for name in fixed:
+        row[f"{name} length"] = kind[name].itemsize
+    lead = np.repeat(row, rows.num_rows)
+    for name in fixed:
+        lead[name] = rows.column(name).to_numpy()
     return lead.view(f"V{kind.itemsize}")
 
 
@@ -154,21 +156,21 @@ def _received(copy: Any) -> Iterator[tuple[bytearray, list[int]]]:
     import psycopg
 
     pgconn = copy.connection.pgconn
+    take, end = pgconn.get_copy_data, len(_END)
     rows, lengths = bytearray(), []
     message = copy.read()[len(_BEGIN) :] or copy.read()
     while message:
-        size = 0
-        if message != _END:
+        size = len(message)
+        while size > end:  # no row is as short as the end is
             rows += message
-            lengths.append(len(message))
+            lengths.append(size)
             if len(lengths) == _CHUNK:
                 yield rows, lengths
                 rows, lengths = bytearray(), []
-            size, message = pgconn.get_copy_data(1)
-            if size < 0:
-                raise psycopg.OperationalError(pgconn.get_result().error_message.decode(errors="replace"))
-        if size == 0:
-            message = copy.read()
+            size, message = take(1)
+        if size < 0:
+            raise psycopg.OperationalError(pgconn.get_result().error_message.decode(errors="replace"))
+        message = copy.read()
     if lengths:
         yield rows, lengths
 
