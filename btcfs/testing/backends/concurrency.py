@@ -25,7 +25,8 @@ def watched(store: FeatureStore, look: Callable[[], list[float]], write: Callabl
 
     def reader() -> list[list[float]]:
         seen = []
-        while not done.is_set():
+        # A look that finds all in memory never lets go of the interpreter, and the writer needs it again and again.
+        while not done.wait(0.0002):
             seen.append(look())
         return [*seen, look()]
 
