@@ -146,7 +146,7 @@ def save_bundle(
         files[f"{task}.npz"] = arrays_to_bytes(arrays)
     if version is not None:
         return _stored(folder, content, files, version)
-    with reserved_version(folder) as name:
+    with reserved_version(folder, at=created) as name:
         return _stored(folder, content, files, name)
 
 

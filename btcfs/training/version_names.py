@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from btcfs.errors import DefinitionError, StoreUnavailable
@@ -13,10 +14,10 @@ from btcfs.training.manifest import read_manifest
 
 
 @contextmanager
-def reserved_version(models_dir: str | Path, wanted: str | None = None) -> Iterator[str]:
+def reserved_version(models_dir: str | Path, wanted: str | None = None, *, at: datetime | None = None) -> Iterator[str]:
     """A name that no version has, and that inside the with block no other training gets, in this process or another.
 
-    It is the ``wanted`` one, DefinitionError if that is taken, or one made of the present second.
+    It is the ``wanted`` one, DefinitionError if that is taken, or one made of the second of ``at``, by default the present.
     StoreUnavailable if the folder cannot be written.
     """
     folder = Path(models_dir)
@@ -24,7 +25,7 @@ def reserved_version(models_dir: str | Path, wanted: str | None = None) -> Itera
         folder.mkdir(parents=True, exist_ok=True)
         # A listed version may have lost its folder, and its name is taken all the same.
         listed = {entry.version for entry in read_manifest(folder).entries}
-        name = _free(folder, listed) if wanted is None else _wanted(folder, listed, wanted)
+        name = _free(folder, listed, at or now()) if wanted is None else _wanted(folder, listed, wanted)
     except OSError as exc:
         raise StoreUnavailable(f"cannot write in the models folder {folder}: {exc}") from exc
     try:
@@ -33,8 +34,8 @@ def reserved_version(models_dir: str | Path, wanted: str | None = None) -> Itera
         _claim(folder, name).unlink(missing_ok=True)
 
 
-def _free(folder: Path, listed: set[str]) -> str:
-    stem = f"v{now():%Y%m%dT%H%M%SZ}"
+def _free(folder: Path, listed: set[str], at: datetime) -> str:
+    stem = f"v{at:%Y%m%dT%H%M%SZ}"
     name, number = stem, 1
     while name in listed or not _claimed(folder, name):
         number += 1
