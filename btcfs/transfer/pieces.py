@@ -16,6 +16,7 @@ from btcfs.store import FeatureStore
 ROWS = 122_880  # of a piece: what DuckDB stores together, and some 50 MB of fifty columns
 NARROW = 4_000_000  # event times read at once to find where to cut
 _BINS = 4_096  # of time, in which a store that can counts its rows
+_FINER = 8_192  # bins in all, where one of those has to be cut
 
 
 @attrs.frozen
@@ -74,9 +75,16 @@ def _counted(store: FeatureStore, group: FeatureGroup, size: int, first: int, la
     event_counts = getattr(store, "event_counts", None)
     if event_counts is None:
         return None
-    edges = sorted({first + (last - first) * n // _BINS for n in range(_BINS + 1)})
+    edges = _bins(first, last, _BINS)
     counts = event_counts(group, edges)
-    if counts is None or max(counts) > size:
+    if counts is None:
+        return None
+    # Whole pieces are worth a second look: DuckDB stores as many rows as they have together, and writes others twice.
+    crossed = np.unique(np.searchsorted(np.cumsum(counts), np.arange(size, sum(counts), size)))
+    finer = [_bins(edges[bin], edges[bin + 1], max(2, _FINER // len(crossed))) for bin in crossed.tolist()]
+    edges = sorted({*edges, *(edge for bins in finer for edge in bins)})
+    counts = event_counts(group, edges)
+    if max(counts) > size:
         return None
     found: list[Piece] = []
     start, held = None, 0
@@ -86,6 +94,11 @@ def _counted(store: FeatureStore, group: FeatureGroup, size: int, first: int, la
             start, held = edge, 0
         held += count
     return [*found, Piece(start, None, held)]
+
+
+def _bins(first: int, last: int, count: int) -> list[int]:
+    """The edges of at most so many bins of equal length."""
+    return sorted({first + (last - first) * n // count for n in range(count + 1)})
 
 
 def _cut(times: np.ndarray[Any, np.dtype[np.int64]], size: int) -> int:
