@@ -72,35 +72,33 @@ class Plan:
 
     def at_hand(self, key: Mapping[str, Any], count: int, source: str) -> FeatureVector | None:
         """The vector of one key, if that can be told from memory and segments at this number of the commit counter."""
-        symbol = key.get(self.entity[0]) if self.plain else None
-        if type(symbol) is not str:
+        asked = self._usual(key)
+        if asked is None:
             return None
-        part = self.parts[0]
-        tail = part.table.kept(symbol, count)
+        symbol, instant = asked
+        table = self.parts[0].table
+        tail = table.kept(symbol, count)
         if tail is None:
             return None
-        if len(key) == 1:
-            return self._made(symbol, None, part.table.kept_newest(tail, symbol), source)
-        instant = key.get(TIME_KEY)
-        if len(key) != 2 or type(instant) is not datetime or instant.tzinfo is not timezone.utc:
-            return None
-        row = part.table.kept_at(tail, symbol, (instant - EPOCH) // _MICROSECOND)
+        if instant is None:
+            row = table.kept_newest(tail, symbol)
+        else:
+            row = table.kept_at(tail, symbol, (instant - EPOCH) // _MICROSECOND)
         return self._made(symbol, instant, row, source)
 
     def vector(
         self, connection: sqlite3.Connection, key: Mapping[str, Any], defaults: Mapping[str, str], source: str
     ) -> FeatureVector:
         """The vector of one key. Errors are those of ``get_online_features``."""
-        if self.plain:
-            # The keys that are asked for most; what follows judges every other, and does the same for these.
-            symbol, instant = key.get(self.entity[0]), key.get(TIME_KEY)
-            if type(symbol) is str:
-                table = self.parts[0].table
-                if len(key) == 2 and type(instant) is datetime and instant.tzinfo is timezone.utc:
-                    row = table.at(connection, symbol, (instant - EPOCH) // _MICROSECOND)
-                    return self._made(symbol, instant, row, source)
-                if len(key) == 1:
-                    return self._made(symbol, None, table.known(connection, symbol, EVER), source)
+        asked = self._usual(key)
+        if asked is not None:
+            symbol, instant = asked
+            table = self.parts[0].table
+            if instant is None:
+                found = table.known(connection, symbol, EVER)
+            else:
+                found = table.at(connection, symbol, (instant - EPOCH) // _MICROSECOND)
+            return self._made(symbol, instant, found, source)
         entity, time = resolve_key(self.leading, key, defaults)
         first = self.parts[0]
         text = entity[0] if len(entity) == 1 else entity_text(entity)
@@ -120,6 +118,21 @@ class Plan:
         symbol = keys[0].get(self.entity[0]) if self.plain else None
         if type(symbol) is str:
             self.parts[0].table.asked(connection, symbol, count)
+
+    def _usual(self, key: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
+        """The entity and time, None for the newest, of the keys that are asked for most; None for every other key.
+
+        ``resolve_key`` judges those, and would say the same of these.
+        """
+        symbol = key.get(self.entity[0]) if self.plain else None
+        if type(symbol) is not str:
+            return None
+        if len(key) == 1:
+            return symbol, None
+        instant = key.get(TIME_KEY)
+        if len(key) != 2 or type(instant) is not datetime or instant.tzinfo is not timezone.utc:
+            return None
+        return symbol, instant
 
     def _made(self, symbol: str, instant: datetime | None, row: Found | None, source: str) -> FeatureVector:
         """The vector of a row, in a view of one group: what ``vector`` gives, in fewer steps."""
