@@ -42,6 +42,7 @@ _HOME = {
     "validate_features": "bitcoin",
     "train": "certified",
     "get_feature_window": "online.windows",
+    "as_matrix": "online.matrix",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from btcfs.indicators import Output as Output
     from btcfs.indicators import indicator as indicator
     from btcfs.models import ModelKind as ModelKind
+    from btcfs.online.matrix import as_matrix as as_matrix
     from btcfs.online.windows import get_feature_window as get_feature_window
     from btcfs.sources import CandleRequest as CandleRequest
     from btcfs.sources import Source as Source

@@ -185,8 +185,8 @@ class FeatureStore(Protocol):
         without these columns, with a naive time, or with a column named like a feature.
         """
 
-    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
-        """One vector per key, in the order asked.
+    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector]:
+        """One vector per key, in the order asked; ``btcfs.as_matrix`` makes one array of them.
 
         A full key of the view's first group gives that row, and from the other groups the newest
         row known at its event time: the same numbers as ``get_historical_features`` there. A key

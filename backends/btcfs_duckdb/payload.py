@@ -12,6 +12,7 @@ import numpy as np
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 FLOAT = np.dtype("<f8")
 CHECK = 4  # bytes of the checksum at the end of a row
@@ -44,6 +45,13 @@ def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memo
         crc32(data[at : at + body], seed) for at, seed in zip(range(0, count * size, size), seeds, strict=True)
     ]
     return data
+
+
+def from_rows(rows: bytes, width: int) -> Floats:
+    """The numbers of rows that ``pack`` made, shape (rows, width), in memory of their own."""
+    bodies = np.ndarray(len(rows) // row_size(width), np.dtype(f"V{8 * width}"), rows, 0, row_size(width))
+    numbers: Floats = bodies.copy().view(FLOAT).reshape(-1, width)
+    return numbers
 
 
 def whole(row: bytes, time: int, event_time: int) -> bool:

@@ -17,9 +17,10 @@ from btcfs.instants import EPOCH, from_micros, to_micros
 from btcfs.keys import no_such_key, resolve_key
 from btcfs.store import FeatureVector
 from btcfs_duckdb import online
+from btcfs_duckdb.bulk import Bulk
 from btcfs_duckdb.payload import FLOAT, Floats, entity_text, row_size
 from btcfs_duckdb.readers import Generation
-from btcfs_duckdb.tables import EVER, Bulk, Found, Table
+from btcfs_duckdb.tables import EVER, Found, Table
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -114,10 +115,11 @@ class Plan:
         return FeatureVector(values, from_micros(known), source, self.fingerprint, full)
 
     def note(self, connection: sqlite3.Connection, keys: Sequence[Mapping[str, Any]], count: int) -> None:
-        """Tell the table which entity was asked for, if memory can answer for it the next time."""
-        symbol = keys[0].get(self.entity[0]) if self.plain else None
-        if type(symbol) is str:
-            self.parts[0].table.asked(connection, symbol, count)
+        """Tell the table which entities were asked for, if memory can answer for them the next time."""
+        if self.plain:
+            for symbol in {key.get(self.entity[0]) for key in keys}:
+                if type(symbol) is str:
+                    self.parts[0].table.asked(connection, symbol, count)
 
     def _usual(self, key: Mapping[str, Any]) -> tuple[str, datetime | None] | None:
         """The entity and time, None for the newest, of the keys that are asked for most; None for every other key.
@@ -204,12 +206,12 @@ def _table(
     rows = connection.execute(
         "SELECT entity, first, rows, file FROM segments WHERE applied=? ORDER BY entity, first", (applied,)
     )
+    step = 0 if group.step is None else group.step // _MICROSECOND
     bulks: dict[str, Bulk] = {}
     for entity, first, count, file in rows.fetchall():
-        bulk = bulks.setdefault(entity, Bulk())
+        bulk = bulks.setdefault(entity, Bulk(step))
         bulk.firsts.append(first)
         bulk.segments.append(generation.segment(file, count, width))
-    step = 0 if group.step is None else group.step // timedelta(microseconds=1)
     everything = f"{select} LIMIT ?"
     among = f"SELECT 1 FROM {online.table(applied)} WHERE entity=? AND ts BETWEEN ? AND ? LIMIT 1"
     between = f"{select} AND ts BETWEEN ? AND ?"

@@ -127,7 +127,7 @@ class DuckDBStore:
     ) -> pd.DataFrame:
         return self._opened().join(view, spine, as_of)
 
-    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector]:
         if self._closed:
             self._refuse_closed()
         return self._vectors.get(view, keys)

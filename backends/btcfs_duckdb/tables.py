@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Mapping
 
 import attrs
-import numpy as np
 
 from btcfs.definitions import FeatureGroup
 from btcfs.errors import StoreUnavailable
 from btcfs.instants import from_micros
 from btcfs_duckdb import online
-from btcfs_duckdb.payload import Bytes, Integers, whole
-from btcfs_duckdb.segments import Segment
+from btcfs_duckdb.bulk import Bulk
+from btcfs_duckdb.payload import whole
 
 EVER = 2**63 - 1
 Found = tuple[int, int, bytes]  # time, event time, bytes
@@ -37,32 +35,8 @@ class Tail:
     asked: int = 0
     settled: bool = False  # the rows are kept, or there are too many of them
     rows: dict[int, Found] | None = None
+    oldest: int = EVER  # their first time
     newest: Found | None = None
-
-
-@attrs.frozen(eq=False)
-class Bulk:
-    """The segments of one entity, which do not overlap, by their first times."""
-
-    firsts: list[int] = attrs.field(factory=list)
-    segments: list[Segment] = attrs.field(factory=list)
-
-    def holding(self, time: int) -> Segment | None:
-        """The segment where a row of this time would be, or the last before it."""
-        place = bisect_right(self.firsts, time) - 1
-        return self.segments[place] if place >= 0 else None
-
-    def gather(self, times: Integers, step: int) -> Bytes | None:
-        """The rows of these times one after another, None if one is missing or damaged."""
-        low, high = (bisect_right(self.firsts, int(time)) - 1 for time in (times.min(), times.max()))
-        if low < 0:
-            return None
-        if low == high:
-            return self.segments[low].gather(times, step)
-        # Arrays are not worth it for the few rows of each segment.
-        firsts, segments = self.firsts, self.segments
-        rows = [segments[bisect_right(firsts, time) - 1].at(time, step) for time in times.tolist()]
-        return None if None in rows else np.frombuffer(b"".join(rows), "u1")  # type: ignore[arg-type]
 
 
 @attrs.frozen(eq=False)
@@ -130,6 +104,7 @@ class Table:
         rows: list[Found] = connection.execute(self.all, (entity, most + 1)).fetchall()
         if len(rows) <= most and all(whole(row[2], row[0], row[1]) for row in rows):
             tail.newest = max(rows, key=lambda row: (row[1], row[0]), default=None)
+            tail.oldest = min((row[0] for row in rows), default=EVER)
             tail.rows = {row[0]: row for row in rows}
 
     def _in_bulk(self, entity: str, time: int) -> Found | None:
@@ -140,7 +115,7 @@ class Table:
         row = segment.at(time, self.step)
         if row is not None:
             return time, time + self.step, row
-        return self._checked((time, time + self.step, b"")) if segment.has(time) else None
+        return self._checked((time, time + self.step, b"")) if segment.index(time) >= 0 else None
 
     def _newer(self, found: Found | None, entity: str, time: int) -> Found | None:
         """The row found in the table, or one of a segment that is newer and not after this time."""

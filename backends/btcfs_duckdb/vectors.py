@@ -42,7 +42,7 @@ class Vectors:
         self._source = source
         self._known: Known | None = None
 
-    def get(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def get(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector]:
         """One vector per key, all from the same commit. Errors are those of the protocol."""
         if keys:
             found = self._at_once(view, keys)
@@ -74,7 +74,7 @@ class Vectors:
         """Let go of the segments that plans hold open."""
         self._known = None
 
-    def _at_once(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector] | None:
+    def _at_once(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector] | None:
         """The vectors by a plan known to hold, without a transaction; None if there is none, or a commit came between."""
         count = self._counter.read()
         known = self._holding(count)
@@ -85,11 +85,15 @@ class Vectors:
             vector = plan.at_hand(keys[0], count, self._source)
             if vector is not None:
                 return [vector]
+        else:
+            several = batches.at_hand(plan, keys, count, self._source)
+            if several is not None:
+                return several
         connection = self._readers.take_again(known.generation)
         if connection is None:
             return None
         try:
-            found = batches.vectors(plan, connection, keys, self._defaults, self._source, count)
+            found = batches.vectors(plan, connection, keys, self._defaults, self._source)
             plan.note(connection, keys, count)
         except (sqlite3.DatabaseError, BtcfsError) as exc:
             if self._counter.read() != count:
@@ -102,7 +106,7 @@ class Vectors:
         # Had a commit come in between, rows might be of it and the plan from before.
         return found if self._counter.read() == count else None
 
-    def _several(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def _several(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector]:
         count = self._counter.read()
         connection, generation = self._readers.take()
         try:

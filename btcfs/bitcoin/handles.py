@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
+from itertools import repeat
+from operator import contains
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -16,6 +18,7 @@ from btcfs.errors import NotFound, SchemaError
 from btcfs.instants import from_micros, to_micros
 from btcfs.online.cache import VectorCache
 from btcfs.online.changes import change_probe
+from btcfs.online.matrix import as_matrix
 from btcfs.online.windows import FeatureWindow, get_feature_window
 from btcfs.pipeline.plan import step_micros
 from btcfs.pipeline.spacing import open_time
@@ -133,15 +136,17 @@ class ViewHandle:
             raise SchemaError(f"missing={missing!r}: expected error, null or skip")
         if len(entries) > MOST_KEYS:
             raise SchemaError(f"{len(entries):,} keys in one call; at most {MOST_KEYS:,} are read together")
-        keys = [{"symbol": self.symbol, **entry} for entry in entries]
+        keys = entries
+        if not all(map(contains, entries, repeat("symbol"))):
+            keys = [{"symbol": self.symbol, **entry} for entry in entries]
         try:
             # As they are: most are open times, and those that are not are found by none.
-            return [vector.values for vector in self.store.get_online_features(self.view, keys)]
+            return list(as_matrix(self.store.get_online_features(self.view, keys)))
         except NotFound:
             step = self._interval()
             keys = [self._aligned(key, step) for key in keys]
         if missing == "error":
-            return [vector.values for vector in self.store.get_online_features(self.view, keys)]
+            return list(as_matrix(self.store.get_online_features(self.view, keys)))
         return [v for v in self._found(keys) if v is not None or missing == "null"]
 
     def get_vector(self, entry: Mapping[str, Any]) -> FeatureVector:
@@ -163,7 +168,7 @@ class ViewHandle:
     def _found(self, keys: Sequence[Mapping[str, Any]]) -> list[Floats | None]:
         """One vector per key, None where none is stored: one read if all are, else one for each half."""
         try:
-            return [vector.values for vector in self.store.get_online_features(self.view, keys)]
+            return list(as_matrix(self.store.get_online_features(self.view, keys)))
         except NotFound:
             if len(keys) == 1:
                 return [None]

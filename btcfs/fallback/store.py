@@ -142,7 +142,7 @@ class FallbackStore:
     ) -> pd.DataFrame:
         return self._framed(view.groups, lambda store: store.get_historical_features(view, spine, as_of=as_of))
 
-    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector]:
         vectors, reason = self._answered("vectors", view.groups, lambda store: store.get_online_features(view, keys))
         return (
             vectors

@@ -62,7 +62,7 @@ class ShadowStore:
         self._thread = threading.Thread(target=self._work, name="btcfs-shadow", daemon=True)
         self._thread.start()
 
-    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def get_online_features(self, view: FeatureView, keys: Sequence[Mapping[str, Any]]) -> Sequence[FeatureVector]:
         asked = list(keys)
 
         def judged(answer: Any, error: NotFound | None, seconds: float) -> None:
@@ -71,7 +71,9 @@ class ShadowStore:
             else:
                 self._judge_absence(view.title, asked, lambda: self._shadow.get_online_features(view, asked))
 
-        vectors: list[FeatureVector] = self._answered(lambda: self._primary.get_online_features(view, asked), judged)
+        vectors: Sequence[FeatureVector] = self._answered(
+            lambda: self._primary.get_online_features(view, asked), judged
+        )
         return vectors
 
     def get_historical_features(
