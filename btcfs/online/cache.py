@@ -24,12 +24,16 @@ opening = lru_cache(maxsize=CAPACITY)(from_micros)  # of candles, which are aske
 
 
 class KnownVector(msgspec.Struct, frozen=True, eq=False):
-    """A stored vector and what a request asks of it: times in microseconds, and whether a value is missing."""
+    """A stored vector and what a request asks of it: times in microseconds, and whether a value is missing.
+
+    ``outputs`` is for the one model that a cache is for: what it made of the vector, which would be the same again.
+    """
 
     vector: FeatureVector
     timestamp: int
     event_time: int
     missing: tuple[str, ...]
+    outputs: list[float] = msgspec.field(default_factory=list)
 
 
 class VectorCache:

@@ -30,6 +30,7 @@ class Features(msgspec.Struct, frozen=True, eq=False):
 
     ``source`` is the backend's name, ``cache`` for a vector read from it before, or ``local`` for
     features computed here; ``fallback_reason`` says why they are, or why a mirror answered.
+    ``outputs`` is what the model made of them, empty until it did; it goes with the vector in the cache.
     """
 
     values: Floats
@@ -38,6 +39,7 @@ class Features(msgspec.Struct, frozen=True, eq=False):
     event_time: int
     source: str
     fallback_reason: str | None = None
+    outputs: list[float] = msgspec.field(default_factory=list)
 
 
 class OnlineFeatures:
@@ -139,7 +141,7 @@ class OnlineFeatures:
             self._refuse_missing(symbol, known.timestamp, missing)
         source = "cache" if cached else known.vector.source
         reason = known.vector.fallback_reason
-        return Features(known.vector.values, symbol, known.timestamp, known.event_time, source, reason)
+        return Features(known.vector.values, symbol, known.timestamp, known.event_time, source, reason, known.outputs)
 
     def _refuse_missing(self, symbol: str, timestamp: int, missing: np.ndarray[Any, Any]) -> None:
         if not missing.any():

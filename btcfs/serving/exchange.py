@@ -24,24 +24,34 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
 
     TooLarge as soon as it is known to be; TooSlow when the time is over; ClientGone if nobody waits.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value) > limit):
-            raise TooLarge(f"the body has {value.decode('latin-1')[:20]} bytes; at most {limit} are read")
     # Nearly always the whole body is there already, and then there is nothing to put a bound of time on.
     arriving: Any = receive()
     if not isinstance(arriving, types.CoroutineType):
+        _check_length(scope, limit)
         return await _in_time(arriving, [], receive, limit, seconds)
     try:
         awaited = arriving.send(None)
     except StopIteration as done:
         message = done.value
         if message.get("more_body", False) or message["type"] == "http.disconnect":
+            _check_length(scope, limit)
             return await _in_time(None, [message], receive, limit, seconds)
         body: bytes = message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit) from None
         return body
+    try:
+        _check_length(scope, limit)
+    except TooLarge:
+        arriving.close()
+        raise
     return await _in_time(_continued(arriving, awaited), [], receive, limit, seconds)
+
+
+def _check_length(scope: Scope, limit: int) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or int(value) > limit):
+            raise TooLarge(f"the body has {value.decode('latin-1')[:20]} bytes; at most {limit} are read")
 
 
 async def _in_time(first: Any, had: Sequence[Message], receive: Receive, limit: int, seconds: float) -> bytes:

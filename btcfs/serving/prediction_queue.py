@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from threading import Lock
 
-from btcfs.serving.prediction_rows import Logged, encode_into
+from btcfs.serving.prediction_rows import FEW, Logged, encoded
 from btcfs.serving.spool_file import Piece, rows_of
 
 _CHUNK = 262_144  # bytes encoded into one piece of memory
@@ -16,7 +16,7 @@ _CHUNK = 262_144  # bytes encoded into one piece of memory
 class PredictionQueue:
     """At most ``capacity`` predictions, for one that adds and several threads that take.
 
-    They are encoded at once, so that nothing of a request lives on with them. The pieces on the disk are the oldest.
+    They are encoded a few at a time, so that little of a request lives on with them. The pieces on the disk are the oldest.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -24,6 +24,7 @@ class PredictionQueue:
         self.refused = 0  # for which there was no room
         self._capacity = capacity
         self._guard = Lock()
+        self._fresh: list[Logged] = []  # not encoded yet
         self._count = 0  # encoded in the piece that is being filled
         self._filling = bytearray()
         self._full: deque[Piece] = deque()
@@ -36,11 +37,12 @@ class PredictionQueue:
             if self.waiting >= self._capacity:
                 self.refused += 1
                 return
-            encode_into(prediction, self._filling, -1)
-            self._count += 1
             self.waiting += 1
-            if len(self._filling) > _CHUNK:
-                self._cut()
+            self._fresh.append(prediction)
+            if len(self._fresh) == FEW:
+                self._encode()
+                if len(self._filling) > _CHUNK:
+                    self._cut()
 
     def first(self, most: int) -> list[Piece]:
         """The oldest pieces, with so many predictions and a few more if there are; they stay in the queue."""
@@ -101,7 +103,13 @@ class PredictionQueue:
 
     def _cut(self) -> None:
         """Close the piece of memory that is being filled; the guard is held."""
+        self._encode()
         if self._count:
             self._full.append((self._count, self._filling))
             self._cuts += 1
             self._filling, self._count = bytearray(), 0
+
+    def _encode(self) -> None:
+        self._filling += encoded(self._fresh)
+        self._count += len(self._fresh)
+        self._fresh.clear()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 _BITS = np.dtype("<f8")
+FEW = 15  # the most items of a MessagePack array that says their number in one byte
 # What a store raises that takes the same rows later: when it is not busy, can be reached, and has been given a valid key.
 PASSING = (TimeoutError, ConnectionError, PermissionError)
 
@@ -76,9 +77,14 @@ def _plain(value: Any) -> Any:
     return vector_bits(value) if isinstance(value, np.ndarray) else value.item()
 
 
-encode_into = msgspec.msgpack.Encoder(enc_hook=_plain).encode_into
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode = msgspec.msgpack.Decoder(list[Logged]).decode
 _json = msgspec.json.Encoder().encode
+
+
+def encoded(few: list[Logged]) -> memoryview:
+    """At most ``FEW`` predictions encoded one after another: together they take half the time."""
+    return memoryview(_encode(few))[1:]  # without the byte that says how many they are
 
 
 def joined(rows: int, pieces: Sequence[bytearray]) -> bytes:

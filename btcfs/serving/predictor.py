@@ -87,6 +87,19 @@ def check_age(question: Question, features: Features, most: float) -> None:
         )
 
 
+def predicted(model: ActiveModel, features: Features) -> list[float]:
+    """The probability of UP and the change in percent, kept with the features. SchemaError if one is no finite number."""
+    bundle = model.bundle
+    outputs = [float(bundle.classification.predict(features.values)), float(bundle.regression.predict(features.values))]
+    if not all(map(math.isfinite, outputs)):
+        raise SchemaError(
+            f"model {bundle.version} gives {outputs[0]} and {outputs[1]} for the {features.symbol} candle of "
+            f"{from_micros(features.timestamp)}, which are no predictions"
+        )
+    features.outputs[:] = outputs
+    return outputs
+
+
 def answer(
     question: Question, model: ActiveModel, features: Features, began: float, identifier: str
 ) -> tuple[PredictionResponse, Logged]:
@@ -95,13 +108,7 @@ def answer(
     SchemaError if the model answers with no finite number.
     """
     bundle, view = model.bundle, model.view
-    up = float(bundle.classification.predict(features.values))
-    change = float(bundle.regression.predict(features.values))
-    if not (math.isfinite(up) and math.isfinite(change)):
-        raise SchemaError(
-            f"model {bundle.version} gives {up} and {change} for the {question.symbol} candle of "
-            f"{from_micros(features.timestamp)}, which are no predictions"
-        )
+    up, change = features.outputs or predicted(model, features)
     known = features.event_time if features.event_time <= question.at else question.at
     latency = (perf_counter() - began) * 1000
     response = PredictionResponse(
