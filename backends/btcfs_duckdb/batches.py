@@ -47,12 +47,14 @@ def vectors(
 
 def at_hand(plan: Plan, keys: Sequence[Mapping[str, Any]], count: int, source: str) -> Sequence[FeatureVector] | None:
     """The vectors, if all can be told from memory and segments at this number of the commit counter."""
+    table = plan.parts[0].table
+    first = keys[0].get(plan.entity[0]) if plan.plain else None
+    tail = table.kept(first, count) if type(first) is str else None
+    if tail is None:
+        return None
     asked = _asked(plan, keys)
     if asked is not None:
-        tail = asked.part.table.kept(asked.entity, count)
-        if tail is None:
-            return None
-        bulk = asked.part.table.bulks.get(asked.entity)
+        bulk = table.bulks.get(asked.entity)
         if bulk is not None and tail.oldest > bulk.last:  # as mostly, and most keys are in segments
             found = _together(plan, asked, {}, source)
             if found is not None:

@@ -15,11 +15,11 @@ from btcfs.pipeline.history import candle_frame
 from btcfs.serving import PREDICTIONS, replay
 from btcfs.serving.prediction_rows import vector_of, vector_text
 from btcfs.store import Commit
-from served import DAY, NEWEST, candle_json, floats, inference_view
+from served import DAY, NEWEST, bundle_for, candle_json, floats, inference_view
 
 pytest.importorskip("starlette", reason="starlette is in the extra 'serve'")
 
-from predicting import World, predict
+from predicting import TOKEN, World, predict
 
 pytest_plugins = ["predicting"]
 
@@ -54,6 +54,32 @@ def test_a_second_request_is_answered_from_the_cache_until_a_commit(world: World
     assert after["feature_source"] == world.store.name
     features = world.client.get("/v1/features").json()["features"]
     assert features["rsi_14"] == float(rows["rsi_14"].iloc[0]) + 1
+
+
+def test_what_is_kept_with_a_vector_is_of_the_model_that_answers_and_of_the_vector_that_is_stored(world: World) -> None:
+    """Another model's numbers, and those of a restated candle, follow at once; the same question gives the same bits."""
+    view, group = inference_view(world.store), world.ingest.feature_group
+
+    def answered() -> tuple[float, float]:
+        answer = predict(world).json()
+        assert answer["model_version"] == world.models.bundle.version
+        return answer["classification"]["probability"], answer["regression"]["price_change_pct"]
+
+    def expected() -> tuple[float, float]:
+        [vector] = world.store.get_online_features(view, [{"symbol": "BTC-USD"}])
+        bundle = world.models.bundle
+        return bundle.classification.predict(vector.values), bundle.regression.predict(vector.values)
+
+    seen = []
+    for seed in (0, 1):
+        world.models.bundle = bundle_for(view, f"v2024060{seed + 1}T000000Z", seed)
+        world.client.post("/v1/reload", headers={"Authorization": f"Bearer {TOKEN}"}).raise_for_status()
+        for change in (0.0, 7.5):
+            rows = world.store.read(group).tail(1)
+            world.store.write(group, rows.assign(rsi_14=rows["rsi_14"] + change))
+            assert [answered() for _ in range(3)] == [expected()] * 3
+            seen.append(expected())
+    assert len(set(seen)) == 4
 
 
 def test_a_stored_candle_that_is_posted_uses_the_stored_vector(world: World) -> None:
