@@ -16,7 +16,7 @@ from btcfs.fallback.breaker import Breaker
 from btcfs.fallback.primary import Deadlines
 from btcfs.testing.backends.comparing import assert_same
 from btcfs.testing.backends.examples import candle_group, candles, view_of
-from outages import Outage
+from outages import Outage, ShortWhileHanging
 
 GROUP = candle_group("a", "b", name="market")
 
@@ -41,7 +41,8 @@ class Pair:
         self.opened: list[FallbackStore] = []
 
     def store(self, **options: Any) -> FallbackStore:
-        options = {"breaker": lambda: Breaker(failures=2, rest=0.0), "deadlines": SHORT, "patience": 5.0, **options}
+        deadlines = ShortWhileHanging(self.primary, SHORT)
+        options = {"breaker": lambda: Breaker(failures=2, rest=0.0), "deadlines": deadlines, "patience": 5.0, **options}
         self.opened.append(FallbackStore(self.primary, self.mirror, self.folder / "journal", **options))
         return self.opened[-1]
 

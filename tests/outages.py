@@ -9,6 +9,7 @@ from threading import Event, get_ident
 from typing import Any
 
 from btcfs.errors import StoreUnavailable
+from btcfs.fallback.primary import Deadlines
 from btcfs.store import FeatureStore
 
 READS = ("definitions", "read", "commits", "changes", "summary", "get_historical_features", "get_online_features")
@@ -31,6 +32,11 @@ class Outage:
         self.calls: Counter[str] = Counter()
         self.threads: set[int] = set()
         self._healed = Event()
+
+    @property
+    def hanging(self) -> bool:
+        """Whether any of its calls blocks."""
+        return any(mode in ("hang", "late") for mode in (self.mode, *self.modes.values()))
 
     def heal(self) -> None:
         """Be up from now on, and let go of what hangs."""
@@ -73,6 +79,16 @@ class Outage:
         if mode == "hang":
             raise StoreUnavailable("the connection was reset")
         return work()
+
+
+class ShortWhileHanging:
+    """Deadlines for an ``Outage``, so short only while it hangs: that a busy machine is slow is no outage."""
+
+    def __init__(self, primary: Outage, short: Deadlines) -> None:
+        self._primary, self._short, self._long = primary, short, Deadlines()
+
+    def __getattr__(self, name: str) -> float | None:
+        return getattr(self._short if self._primary.hanging else self._long, name)
 
 
 def _call(name: str) -> Callable[..., Any]:

@@ -151,7 +151,7 @@ class TestReads:
                 raise StoreUnavailable("no network")
             return inner
 
-        options: dict[str, Any] = {"breaker": lambda: Breaker(1, 0.0), "deadlines": SHORT, "name": "distant"}
+        options: dict[str, Any] = {"breaker": lambda: Breaker(1, 0.0), "name": "distant"}
         with FallbackStore(opener, filled.mirror, filled.folder / "other", **options) as store:
             assert "no network" in str(store.get_online_features(VIEW, KEY)[0].fallback_reason)
             up = True
@@ -177,7 +177,6 @@ class TestReads:
             filled.folder / "journal",
             name="memory",
             breaker=lambda: Breaker(1, 0.0),
-            deadlines=SHORT,
         ) as store:
             opened[0].mode = "down"
             eventually(lambda: store.get_online_features(VIEW, KEY)[0].fallback_reason is None)

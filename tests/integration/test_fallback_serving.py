@@ -16,7 +16,7 @@ from btcfs.fallback import FallbackStore
 from btcfs.fallback.breaker import Breaker
 from btcfs.fallback.primary import Deadlines
 from btcfs.store import FeatureStore
-from outages import Outage
+from outages import Outage, ShortWhileHanging
 from served import OneModel, bundle_for, candle_json, filled, inference_view, market
 
 pytest.importorskip("starlette", reason="starlette is in the extra 'serve'")
@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 
 from btcfs.serving import create_app
 
-DEADLINES = Deadlines(vectors=0.3, definitions=0.5, frames=1.0, writes=1.0, opening=0.5)
+SHORT = Deadlines(vectors=0.3, definitions=0.5, frames=1.0, writes=1.0, opening=0.5)
 
 
 class Distant(Outage):
@@ -40,7 +40,11 @@ def pair(request: pytest.FixtureRequest, frame_source: Callable[..., Any], tmp_p
     primary = request.param(memory.connect(defaults=defaults))
     mirror = btcfs_duckdb.connect(tmp_path / "mirror", defaults=defaults)
     store = FallbackStore(
-        primary, mirror, tmp_path / "journal", deadlines=DEADLINES, breaker=lambda: Breaker(failures=2, rest=0.2)
+        primary,
+        mirror,
+        tmp_path / "journal",
+        deadlines=ShortWhileHanging(primary, SHORT),
+        breaker=lambda: Breaker(failures=2, rest=0.2),
     )
     with store:
         filled(store, frame_source(market().iloc[:-2]))
@@ -114,7 +118,6 @@ def test_a_predictor_starts_in_an_outage(pair: Any) -> None:
         store.mirror,
         path / "journal",
         name="memory",
-        deadlines=DEADLINES,
         breaker=lambda: Breaker(failures=1, rest=0.05),
     )
     with client_of(again, log_predictions=False) as client:

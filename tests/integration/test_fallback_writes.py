@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
@@ -14,13 +15,12 @@ from btcfs import memory
 from btcfs.errors import AuthError, ConfigError, SchemaError, StoreBusy, StoreUnavailable
 from btcfs.fallback import FallbackStore
 from btcfs.fallback.breaker import Breaker
-from btcfs.fallback.primary import Deadlines
 from btcfs.instants import now
 from btcfs.store import Commit
 from btcfs.testing.backends.comparing import assert_same
 from btcfs.testing.backends.examples import candle_group, candles
 from mirrored import GROUP, KEY, SHORT, VIEW, Pair, eventually, rows
-from outages import Outage
+from outages import Outage, ShortWhileHanging
 
 pytest_plugins = ["mirrored"]
 
@@ -174,7 +174,7 @@ class TestWrites:
 
     def test_a_hanging_write_is_waited_for_once(self, filled: Pair) -> None:
         """A write that misses its long deadline opens the circuit; while it is open, nobody waits that long again."""
-        deadlines = Deadlines(vectors=0.2, definitions=0.2, frames=0.2, writes=1.0, opening=0.2)
+        deadlines = ShortWhileHanging(filled.primary, attrs.evolve(SHORT, writes=1.0))
         with filled.store(breaker=lambda: Breaker(failures=3, rest=0.0), deadlines=deadlines) as store:
             filled.primary.mode = "hang"
             store.write(GROUP, rows(4, 1.0))
@@ -212,7 +212,11 @@ def test_values_are_equal_by_construction(tmp_path: Path) -> None:
     mirror = btcfs_duckdb.connect(tmp_path / "mirror")
     random = np.random.default_rng(5)
     with FallbackStore(
-        primary, mirror, tmp_path / "journal", breaker=lambda: Breaker(1, 0.0), deadlines=SHORT
+        primary,
+        mirror,
+        tmp_path / "journal",
+        breaker=lambda: Breaker(1, 0.0),
+        deadlines=ShortWhileHanging(primary, SHORT),
     ) as store:
         store.apply(GROUP)
         store.apply(VIEW)
