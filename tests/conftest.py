@@ -46,7 +46,7 @@ class FrameSource:
         return Fetched([kept.reset_index(drop=True)], report)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def frame_source() -> Callable[[pd.DataFrame], FrameSource]:
     return FrameSource
 

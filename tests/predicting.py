@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,32 @@ class World:
     client: TestClient
 
 
-@pytest.fixture(params=["memory", "duckdb"])
-def world(frame_source: Callable[..., Any], request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def opened(backend: str, folder: Path, frame_source: Callable[..., Any]) -> Iterator[World]:
     """The market of the store ends two days before the candles do."""
     candles = market()
-    defaults = {"symbol": "BTC-USD"}
-    options = {"path": tmp_path / "store"} if request.param == "duckdb" else {}
-    with connect(request.param, defaults=defaults, **options) as store:
+    options = {"path": folder / "store"} if backend == "duckdb" else {}
+    with connect(backend, defaults={"symbol": "BTC-USD"}, **options) as store:
         ingest = filled(store, frame_source(candles.iloc[:-2]))
         models = OneModel(bundle_for(inference_view(store)))
         app = create_app(store=store, models=models, admin_token=TOKEN, body_seconds=0.5)
         with TestClient(app, raise_server_exceptions=False) as client:
             yield World(store, ingest, candles, models, app, client)
+
+
+@pytest.fixture(params=["memory", "duckdb"])
+def world(frame_source: Callable[..., Any], request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with opened(request.param, tmp_path, frame_source) as world:
+        yield world
+
+
+@pytest.fixture(scope="module", params=["memory", "duckdb"])
+def lasting_world(
+    frame_source: Callable[..., Any], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """One world for a whole file, whose tests only ask."""
+    with opened(request.param, tmp_path_factory.mktemp("world"), frame_source) as world:
+        yield world
 
 
 def predict(world: World, **body: Any) -> Any:

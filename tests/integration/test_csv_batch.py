@@ -14,6 +14,12 @@ from served import candle_json
 
 pytest_plugins = ["predicting"]
 
+
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    return lasting_world
+
+
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 HEADER = ",".join(COLUMNS)
 GOOD = "2024-01-01T12:00:00Z,1,2,1,2,3"

@@ -44,10 +44,11 @@ def keys_of(numbers: Sequence[int], symbol: str = "BTC-USD") -> list[dict[str, A
     return [{"symbol": symbol, "timestamp": at(number)} for number in numbers]
 
 
-@pytest.fixture(params=[(), HOLE], ids=["no candle missing", "some missing"])
-def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FeatureStore]:
+@pytest.fixture(scope="module", params=[(), HOLE], ids=["no candle missing", "some missing"])
+def written(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Four segments, a restated row inside one of them, and three rows after them."""
-    with connect(tmp_path) as opened:
+    folder = tmp_path_factory.mktemp("written")
+    with connect(folder) as opened:
         for definition in (GROUP, VIEW, TURNED):
             opened.apply(definition)
         for start in range(0, ROWS, BULK):
@@ -55,6 +56,13 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FeatureSto
         opened.write(GROUP, minutes(range(BULK // 2), "ETH-USD"))
         opened.write(GROUP, minutes([BULK + 7], seed=1))
         opened.write(GROUP, minutes(range(ROWS, ROWS + 3), seed=2))
+    return folder
+
+
+@pytest.fixture
+def store(written: Path) -> Iterator[FeatureStore]:
+    """The store of those rows, which has nothing in memory yet."""
+    with connect(written) as opened:
         yield opened
 
 

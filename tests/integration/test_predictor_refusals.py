@@ -20,6 +20,11 @@ from predicting import TOKEN, World, predict
 pytest_plugins = ["predicting"]
 
 
+@pytest.fixture
+def world(lasting_world: World) -> World:
+    return lasting_world
+
+
 def test_a_candle_that_does_not_follow_history_is_refused(world: World) -> None:
     """With candles missing in between there is nothing to compute from: 422 with needed and have."""
     answer = predict(world, **candle_json(world.candles, -1))
