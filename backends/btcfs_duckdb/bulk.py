@@ -40,7 +40,7 @@ class Bulk:
         index = self._indices(times, place) if self._regular else self._found(times, place)
         if index is None or not self._all_whole(times, place, index):
             return None
-        begin = self._offsets[place] + index * self.segments[0].row_bytes
+        begin = index * self.segments[0].row_bytes
         end = begin + self.segments[0].body_bytes
         files = map([segment.bytes for segment in self.segments].__getitem__, place.tolist())
         # A loop, for the rows are in many files; each is a copy of some hundred bytes.
@@ -86,11 +86,6 @@ class Bulk:
         counts = self._counts.astype("int64")
         starts: Integers = counts.cumsum() - counts
         return starts
-
-    @cached_property
-    def _offsets(self) -> Integers:
-        """Where the rows of each segment begin in its file."""
-        return np.array([segment.start for segment in self.segments], dtype="int64")
 
     @cached_property
     def _regular(self) -> bool:

@@ -21,8 +21,10 @@ from btcfs_duckdb.schema import numbers
 
 # Rows of one entity in one commit from which on they become a segment: the table keeps the few that come day by day.
 BULK = 256
-# Rows gathered before they are written: larger segments make reads no faster and need more memory.
+# Rows gathered before they are written, for the memory's sake; what follows them is written to the same segment.
 BATCH = 131_072
+# Segments that are written to at a time: each is an open file.
+OPEN = 64
 
 
 @attrs.frozen
@@ -70,7 +72,8 @@ class Mirror:
         self._path = path
         self._counter = counter
         self._touched: set[tuple[str, int]] = set()
-        self._created: list[Path] = []
+        self._growing: dict[tuple[int, str], segments.Growing] = {}
+        self._finished: list[Path] = []
         self._dropped: list[str] = []
         self._pending: list[tuple[FeatureGroup, int, Rows]] = []
         self._moved = False
@@ -82,21 +85,21 @@ class Mirror:
         if len(rows):
             self._touched.add(group.ref)
         if self._pending and self._pending[0][1] != applied:
-            self.flush()
+            self._flush()
         for start in range(0, len(rows), BATCH):
             part = rows if len(rows) <= BATCH else rows.take(slice(start, start + BATCH))
             if sum(len(pending) for _, _, pending in self._pending) + len(part) > BATCH:
-                self.flush()
+                self._flush()
             self._pending.append((group, applied, part))
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Write what was gathered."""
         pending, self._pending = self._pending, []
         if not pending:
             return
         group, applied, first = pending[0]
         rows = first if len(pending) == 1 else _joined([rows for _, _, rows in pending])
-        if group.interval is not None and len(rows) >= BULK:
+        if group.interval is not None and (len(rows) >= BULK or self._growing):
             rows = self._put_segments(applied, rows)
         self._put_rows(applied, rows)
 
@@ -133,11 +136,13 @@ class Mirror:
 
     def prepare(self) -> None:
         """Write all that can be written before the offline commit, so that little is left that could fail after it."""
-        self.flush()
+        self._flush()
+        for growing in list(self._growing):
+            self._finish(*growing)
 
     def commit(self, seq: int) -> None:
         """Make it visible, as what follows the offline change of that number."""
-        self.flush()
+        self.prepare()
         self._counter.begin()
         try:
             with online.translated(self._path):
@@ -156,7 +161,9 @@ class Mirror:
         """Leave the file as it was."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        for path in self._created:
+        for growing in self._growing.values():
+            growing.discard()
+        for path in self._finished:
             path.unlink(missing_ok=True)
 
     def _move(self, definition: Definition) -> None:
@@ -179,35 +186,58 @@ class Mirror:
             )
 
     def _put_segments(self, applied: int, rows: Rows) -> Rows:
-        """Write segments of the entities with many new rows; give back the others."""
+        """Write to segments what is of entities with many new rows; give back the rest."""
         counts = np.bincount(rows.codes, minlength=len(rows.entities))
         written = np.zeros(len(counts), dtype=bool)
-        for code in np.flatnonzero(counts >= BULK).tolist():
+        for code in np.flatnonzero(counts).tolist():
+            entity = rows.entities[code]
+            if counts[code] < BULK and (applied, entity) not in self._growing:
+                continue
             part = rows if counts[code] == len(rows) else rows.take(rows.codes == code)
             if (part.times[1:] < part.times[:-1]).any():
                 part = part.take(np.argsort(part.times))
-            written[code] = self._put_segment(applied, part, rows.entities[code])
+            growing = self._segment(applied, entity, part)
+            if growing is not None:
+                growing.add(part.columns, part.times, part.event_times)
+                written[code] = True
         return rows if not written.any() else rows.take(~written[rows.codes])
 
-    def _put_segment(self, applied: int, rows: Rows, entity: str) -> bool:
+    def _segment(self, applied: int, entity: str, rows: Rows) -> segments.Growing | None:
+        """The segment that these rows may be added to: the one of the rows before them, or a new one."""
         first, last = int(rows.times[0]), int(rows.times[-1])
+        growing = self._growing.get((applied, entity))
+        if growing is not None:
+            if growing.last < first and self._free(applied, entity, growing.last + 1, last):
+                return growing
+            self._finish(applied, entity)
+        if len(rows) < BULK or not self._free(applied, entity, first, last):
+            return None
+        if len(self._growing) >= OPEN:
+            self._finish(*next(iter(self._growing)))
+        path = self._path.with_name(f"{self._path.stem}-{uuid.uuid4().hex}.rows")
+        growing = self._growing[applied, entity] = segments.Growing(path, len(rows.columns), first)
+        return growing
+
+    def _free(self, applied: int, entity: str, first: int, last: int) -> bool:
+        """Whether no row between these times is there: the table's go before the segments', and segments never overlap."""
         with online.translated(self._path):
             among = self._connection.execute(
                 f"SELECT 1 FROM segments WHERE applied=? AND entity=? AND first<=? AND last>=? UNION ALL "
                 f"SELECT 1 FROM {online.table(applied)} WHERE entity=? AND ts BETWEEN ? AND ? LIMIT 1",
                 (applied, entity, last, first, entity, first, last),
             ).fetchone()
-        if among is not None:  # table rows go before segments, and segments of an entity never overlap
-            return False
-        path = self._path.with_name(f"{self._path.stem}-{uuid.uuid4().hex}.rows")
-        segments.write(path, rows.columns, rows.times, rows.event_times)
-        self._created.append(path)
+        return among is None
+
+    def _finish(self, applied: int, entity: str) -> None:
+        growing = self._growing[applied, entity]
+        growing.finish()
+        self._finished.append(self._growing.pop((applied, entity)).path)
         with online.translated(self._path):
             self._connection.execute(
-                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", (applied, entity, first, last, len(rows), path.name)
+                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)",
+                (applied, entity, growing.first, growing.last, growing.rows, growing.path.name),
             )
         self._moved = True
-        return True
 
 
 def _kind(definition: Definition) -> str:

@@ -13,7 +13,7 @@ import attrs
 from btcfs.definitions import Definition, FeatureGroup, definition_from_dict
 from btcfs.errors import BtcfsError, StoreUnavailable
 
-FORMAT = 1
+FORMAT = 2
 
 _CREATE = (
     "CREATE TABLE meta (format INTEGER, store TEXT, seq INTEGER, epoch INTEGER, stamp TEXT)",

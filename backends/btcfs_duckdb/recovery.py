@@ -93,11 +93,15 @@ class Recovery:
             target = online.connect(path, self._timeout)
             try:
                 mirror = Mirror(target, path, self._counter)
-                for each in stored_offline(connection):
-                    mirror.define(each.definition, each.applied)
-                    if isinstance(each.definition, FeatureGroup):
-                        self._copy(connection, mirror, each.definition, each.applied, -1)
-                mirror.commit(meta.seq)
+                try:
+                    for each in stored_offline(connection):
+                        mirror.define(each.definition, each.applied)
+                        if isinstance(each.definition, FeatureGroup):
+                            self._copy(connection, mirror, each.definition, each.applied, -1)
+                    mirror.commit(meta.seq)
+                except BaseException:
+                    mirror.rollback()
+                    raise
             finally:
                 target.close()
         except BaseException:  # whatever stopped it, half a generation is never used

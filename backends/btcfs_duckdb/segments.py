@@ -6,7 +6,8 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,8 +18,9 @@ from btcfs import durable
 from btcfs.errors import StoreUnavailable
 from btcfs_duckdb.payload import FLOAT, Flags, Floats, Integers, pack, row_size, whole
 
+# A file is the rows, then their times from a multiple of eight bytes on, then this.
+_FOOTER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
 _MAGIC = b"btcfsseg"
-_HEADER = struct.Struct("<8sqqI4x")  # magic, rows, width, checksum of the times
 
 
 class Segment:
@@ -28,19 +30,18 @@ class Segment:
     """
 
     def __init__(self, path: Path, rows: int, width: int) -> None:
+        times_start = _times_start(rows, width)
+        times_end = times_start + 8 * rows
         with path.open("rb") as file:
-            expected = _HEADER.size + rows * (8 + row_size(width))
-            if os.fstat(file.fileno()).st_size != expected:
+            if os.fstat(file.fileno()).st_size != times_end + _FOOTER.size:
                 raise damaged(path)
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        times_end = _HEADER.size + 8 * rows
-        header = _HEADER.unpack_from(self.bytes)
-        times = memoryview(self.bytes)[_HEADER.size : times_end]
-        if header != (_MAGIC, rows, width, crc32(times)):
+        footer = _FOOTER.unpack_from(self.bytes, times_end)
+        times = memoryview(self.bytes)[times_start:times_end]
+        if footer != (_MAGIC, rows, width, crc32(times)):
             raise damaged(path)
         self.path = path
         self._times: Any = times.cast("q")
-        self.start = times_end
         self.row_bytes = row_size(width)
         self.body_bytes = 8 * width  # without the checksum
         self.first: int = self._times[0]
@@ -49,7 +50,7 @@ class Segment:
         # The same memory for many rows at once.
         self._instants: Integers = np.frombuffer(self._times, "<i8")
         # A row's numbers as one item: so numpy copies whole rows.
-        self._bodies = np.ndarray(rows, np.dtype(f"V{8 * width}"), self.bytes, times_end, self.row_bytes)
+        self._bodies = np.ndarray(rows, np.dtype(f"V{8 * width}"), self.bytes, 0, self.row_bytes)
         self._whole = np.frombuffer(self._checked, "?")
 
     def __len__(self) -> int:
@@ -72,7 +73,7 @@ class Segment:
             index = self.index(time)
             if index < 0:
                 return None
-        at = self.start + index * self.row_bytes
+        at = index * self.row_bytes
         row = self.bytes[at : at + self.row_bytes]
         if not self._checked[index]:
             if not whole(row, time, time + step):
@@ -103,22 +104,56 @@ class Segment:
         return bool((np.diff(self._instants) == step).all())
 
     def row(self, index: int) -> bytes:
-        at = self.start + index * self.row_bytes
+        at = index * self.row_bytes
         return self.bytes[at : at + self.row_bytes]
 
 
-def write(path: Path, columns: Sequence[Any], times: Integers, event_times: Integers) -> None:
-    """Write a segment and have it on the disk; times must ascend. StoreUnavailable if it cannot be written."""
-    index = times.astype("<i8").tobytes()
-    try:
-        with path.open("xb") as file:
-            file.write(_HEADER.pack(_MAGIC, len(times), len(columns), crc32(index)))
-            file.write(index)
-            file.write(pack(columns, times, event_times))
-            durable.sync(file)
-    except OSError as exc:
-        path.unlink(missing_ok=True)
-        raise StoreUnavailable(f"cannot write {path}: {exc}. Make room on the disk and run the same again") from exc
+class Growing:
+    """A segment that is being written, with times that ascend. StoreUnavailable if there is no room for it."""
+
+    def __init__(self, path: Path, width: int, first: int) -> None:
+        self.path = path
+        self.first = self.last = first
+        self.rows = 0
+        self._width = width
+        self._times: list[bytes] = []
+        with self._refused():
+            self._file = path.open("xb")
+
+    def add(self, columns: Sequence[Any], times: Integers, event_times: Integers) -> None:
+        with self._refused():
+            self._file.write(pack(columns, times, event_times))
+        self._times.append(times.astype("<i8").tobytes())
+        self.rows += len(times)
+        self.last = int(times[-1])
+
+    def finish(self) -> None:
+        """Have it all on the disk."""
+        times = b"".join(self._times)
+        padding = bytes(_times_start(self.rows, self._width) - self.rows * row_size(self._width))
+        with self._refused():
+            self._file.write(padding + times + _FOOTER.pack(_MAGIC, self.rows, self._width, crc32(times)))
+            durable.sync(self._file)
+            self._file.close()
+
+    def discard(self) -> None:
+        """Leave nothing of it."""
+        with suppress(OSError):  # closing writes, for which a full disk has no room; the file goes anyway
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise StoreUnavailable(
+                f"cannot write {self.path}: {exc}. Make room on the disk and run the same again"
+            ) from exc
+
+
+def _times_start(rows: int, width: int) -> int:
+    return -(-rows * row_size(width) // 8) * 8
 
 
 def all_of(flags: Flags) -> bool:

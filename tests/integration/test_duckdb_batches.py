@@ -18,6 +18,7 @@ from btcfs.errors import NotFound, SchemaError, StoreUnavailable
 from btcfs.store import FeatureStore, FeatureVector
 from btcfs_duckdb import connect
 from btcfs_duckdb.mirror import BULK
+from btcfs_duckdb.payload import row_size
 
 GROUP = FeatureGroup("minutes", 1, [Feature("a"), Feature("b"), Feature("c")], interval="1m")
 VIEW = FeatureView("whole", 1, [GROUP.ref], ["a", "b", "c"])
@@ -178,7 +179,8 @@ def test_a_damaged_row_is_found_wherever_it_is(tmp_path: Path) -> None:
             store.write(GROUP, minutes(range(start, start + BULK), seed=start))
     [*_, newest] = sorted(tmp_path.rglob("*.rows"), key=lambda path: path.stat().st_mtime_ns)
     damaged = newest.read_bytes()
-    newest.write_bytes(damaged[:-20] + bytes(255 - byte for byte in damaged[-20:-12]) + damaged[-12:])
+    end = BULK * row_size(3) - 12  # of a number of the last row
+    newest.write_bytes(damaged[: end - 8] + bytes(255 - byte for byte in damaged[end - 8 : end]) + damaged[end:])
     whole, broken = keys_of(range(0, 2 * BULK - 2, 11)), keys_of(range(2 * BULK - 1, 0, -11))
     with connect(tmp_path) as store:
         assert_same(store.get_online_features(VIEW, whole), store, VIEW, whole)

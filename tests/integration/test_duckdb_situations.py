@@ -20,6 +20,7 @@ import pytest
 
 from btcfs.errors import ConfigError, StoreBusy, StoreUnavailable
 from btcfs_duckdb import connect
+from btcfs_duckdb.payload import row_size
 from integration import duckdb_child as child
 from integration.duckdb_child import GROUP, VIEW
 from small_disk import fill, mounted
@@ -233,7 +234,7 @@ def test_a_damaged_segment(folder: Path) -> None:
     """A flipped byte in a segment, in a row or in its times, is never served either."""
     with connect(folder) as store:
         store.write(GROUP, candles(20_000))
-    for offset in (40, -5):
+    for offset in (20_000 * row_size(2) - 5, -40):
         (path,) = folder.glob("*.rows")
         content = bytearray(path.read_bytes())
         content[offset] ^= 1
@@ -254,7 +255,7 @@ def test_a_damaged_row_among_many(folder: Path) -> None:
         store.write(GROUP, bulk)
     (path,) = folder.glob("*.rows")
     content = bytearray(path.read_bytes())
-    content[-5] ^= 1  # in the last row
+    content[20_000 * row_size(2) - 5] ^= 1  # in the last row
     path.write_bytes(content)
     keys = [{"symbol": "BULK", "timestamp": time.to_pydatetime()} for time in bulk["timestamp"].iloc[-20:]]
     with connect(folder) as store:
