@@ -12,6 +12,8 @@ import pyarrow as pa
 from btcfs import frames
 from btcfs.definitions import FeatureGroup
 
+# Features that are texts: to try every compression at each commit takes DuckDB longer than all the rest of it.
+_TEXT = " USING COMPRESSION zstd"
 SQL_TYPES = {
     "float64": "DOUBLE",
     "int64": "BIGINT",
@@ -48,7 +50,10 @@ def superseded(group: FeatureGroup) -> str:
 
 def create_tables(group: FeatureGroup) -> list[str]:
     # No PRIMARY KEY: its index makes wide tables slow to write and must be in memory; the writer keeps keys unique.
-    columns = ", ".join(f"{quoted(name)} {SQL_TYPES[dtype]}" for name, dtype in group.dtypes.items())
+    texts = [feature.name for feature in group.features if feature.dtype == "string"]
+    columns = ", ".join(
+        f"{quoted(name)} {SQL_TYPES[dtype]}{_TEXT if name in texts else ''}" for name, dtype in group.dtypes.items()
+    )
     return [
         f"CREATE TABLE {current(group)} ({columns}, _seq BIGINT)",
         f"CREATE TABLE {superseded(group)} ({columns}, _seq BIGINT, _seq_end BIGINT)",
