@@ -42,6 +42,7 @@ class PostgresTables:
             for statement in (
                 f"CREATE TABLE {quoted(self._name)} ({columns}, PRIMARY KEY ({listed(self._group.primary_key)}))",
                 f"CREATE INDEX ON {quoted(self._name)} USING brin ({quoted(self._group.event_time)})",
+                f"ALTER TABLE {quoted(self._name)} ALTER {quoted(self._group.event_time)} SET STATISTICS {_SAMPLE}",
                 f"CREATE TABLE {quoted(self._old)} ({columns})",
                 f"CREATE TABLE {quoted(self._log)} ({log}, PRIMARY KEY (seq))",
             ):
@@ -128,6 +129,8 @@ _INSTANT = "(timestamptz '1970-01-01 00:00:00+00' + %s * interval '1 microsecond
 
 
 _MANY = 10_000
+# Without a look at how the event times lie, Postgres reads the whole table for any range of them. This is for a look at 3,000.
+_SAMPLE = 10
 # Postgres reads what its index of ranges does not know yet with every range, until the table is vacuumed.
 _SUMMARISE = """
 SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -176,6 +179,7 @@ class TableDraft:
             )
             if entry.rows >= _MANY:
                 self._cursor.execute(_SUMMARISE, (self._now,))
+                self._cursor.execute(f"ANALYZE {quoted(self._now)} ({quoted(self._group.event_time)})")
             self._transaction.__exit__(None, None, None)
             self._close()
 

@@ -157,19 +157,21 @@ def _received(copy: Any) -> Iterator[tuple[bytearray, list[int]]]:
 
     pgconn = copy.connection.pgconn
     take, end = pgconn.get_copy_data, len(_END)
-    rows, lengths = bytearray(), []
+    rows, lengths = bytearray(), list[int]()
+    count = lengths.append
     message = copy.read()[len(_BEGIN) :] or copy.read()
     while message:
         size = len(message)
         while size > end:  # no row is as short as the end is
             rows += message
-            lengths.append(size)
-            if len(lengths) == _CHUNK:
-                yield rows, lengths
-                rows, lengths = bytearray(), []
+            count(size)
             size, message = take(1)
         if size < 0:
             raise psycopg.OperationalError(pgconn.get_result().error_message.decode(errors="replace"))
+        if len(lengths) >= _CHUNK:
+            yield rows, lengths
+            rows, lengths = bytearray(), list[int]()
+            count = lengths.append
         message = copy.read()
     if lengths:
         yield rows, lengths

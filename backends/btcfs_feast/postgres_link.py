@@ -10,6 +10,8 @@ from typing import Any
 from btcfs.errors import ConfigError
 from btcfs_feast.repository import Repository
 
+_BUFFER = 1 << 20  # bytes
+
 
 class Link:
     """Connections to one database, kept between calls and used by one thread at a time."""
@@ -64,7 +66,7 @@ class Link:
             ) from exc
         config = self._repository.feast.config.offline_store
         schema = (config.db_schema or config.user).strip()
-        return psycopg.connect(
+        connection = psycopg.connect(
             host=config.host,
             port=int(config.port),
             dbname=config.database,
@@ -75,7 +77,12 @@ class Link:
             sslcert=config.sslcert_path,
             sslrootcert=config.sslrootcert_path,
             connect_timeout=max(2, int(self._repository.timeout)),
-            # As Feast connects, so that both find the same tables; and always UTC.
-            options=f"-c search_path={schema if schema == 'public' else schema + ',public'} -c timezone=UTC",
+            # As Feast connects, so that both find the same tables; and always UTC. To compile a query takes longer than
+            # any of these does.
+            options=f"-c search_path={schema if schema == 'public' else schema + ',public'} -c timezone=UTC -c jit=off",
             autocommit=True,
         )
+        # libpq reads as much at once as its buffer holds, which grows with the longest message and never shrinks: for
+        # tables read by COPY it is 16 KB otherwise, some rows.
+        connection.execute(f"SELECT repeat('x', {_BUFFER})")
+        return connection

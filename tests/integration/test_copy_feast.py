@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def test_rows_between_event_times(source: FeatureStore, repository: Path, group:
         edges = sorted({times[0] - 1, *middle, times[-1], times[-1] + 1})
         counted = [np.searchsorted(times, edge) for edge in edges]
         assert store.event_counts(group, edges) == np.diff(counted).tolist()
+
+
+def test_a_range_of_event_times_is_found_by_its_index(repository: Path, port: int) -> None:
+    """After a large commit Postgres knows how the event times lie, and reads of a range only where it is."""
+    with connect("feast", path=repository) as store:
+        store.apply(GROUP)
+        store.write(GROUP, rows(25_000))
+        times = store.read(GROUP)["event_time"].sort_values(ignore_index=True)
+    database = json.loads((repository / "feature_store.yaml").read_text())["offline_store"]["database"]
+    with psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname=database) as connection:
+        [(table, *_), *_] = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE tablename LIKE 'btcfs_mixed%' ORDER BY length(tablename)"
+        ).fetchall()
+        plan = connection.execute(
+            f"EXPLAIN SELECT * FROM {quoted(table)} WHERE event_time >= '{times[30_000]}' AND event_time < '{times[30_900]}'"
+        ).fetchall()
+    assert "event_time_idx" in str(plan)
 
 
 def test_other_data_is_refused(source: FeatureStore, repository: Path, tmp_path: Path) -> None:
