@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
     from btcfs.pipeline.standard import named
 
     config = session.configure(symbol=options["symbol"], interval=options["interval"])
-    with _opened(session, config, options["allow_fallback"]) as store:
+    with _opened(session, config, options["allow_fallback"]) as store, _Narrator(silent=as_json) as narrator:
         report = train(
             store,
             view=options["view"] or named("bitcoin_training_view", config.interval),
@@ -80,7 +80,8 @@ def command(session: Session, models_dir: Path, as_json: bool, **options: Any) -
             open_holdout=options["open_holdout"],
             allow_fallback=options["allow_fallback"],
             plugins=session.plugins,
-            notify=(lambda lines: None) if as_json else _show,
+            notify=narrator.show,
+            progress=narrator.fitting,
         )
     if as_json:
         console.show_json(report)
@@ -117,9 +118,31 @@ def _alone(session: Session, config: Config) -> FeatureStore:
         ) from exc
 
 
-def _show(lines: Any) -> None:
-    for line in lines:
-        console.line(line)
+class _Narrator:
+    """Prints the report's lines as they come, and in between counts the models that are fitted on standard error."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._bar = ExitStack()
+        self._advance: Callable[[int], None] | None = None
+
+    def __enter__(self) -> _Narrator:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.close()
+
+    def show(self, lines: Sequence[str]) -> None:
+        self._bar.close()
+        self._advance = None
+        if not self._silent:
+            for line in lines:
+                console.line(line)
+
+    def fitting(self, count: int) -> None:
+        if self._advance is None:
+            self._advance = self._bar.enter_context(console.progress("fitting models", hidden=self._silent))
+        self._advance(count)
 
 
 def _instant(text: str | None) -> Any:

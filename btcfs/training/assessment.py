@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -28,14 +28,23 @@ class Assessment:
 
 
 def assess(
-    data: TrainingSet, model: ModelKind, split: Split, *, parameters: Mapping[str, object] | None = None, seed: int = 0
+    data: TrainingSet,
+    model: ModelKind,
+    split: Split,
+    *,
+    parameters: Mapping[str, object] | None = None,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> Assessment:
     """Walk the model forward over the split's folds; the holdout is not touched.
 
     ``parameters`` go to the model's ``build``. Runs that shuffle, permute and delay belong to classification.
+    ``progress`` is told of each model that is about to be fitted, in folds and in those runs.
     """
 
     def build() -> object:
+        if progress is not None:
+            progress(1)
         return model.estimator(data.features, **(parameters or {}))
 
     task: Task = model.task

@@ -67,6 +67,7 @@ def train(
     certify: Certify | None = None,
     save: Save = save_bundle,
     notify: Listener = _silent,
+    progress: Callable[[int], None] | None = None,
 ) -> TrainingReport:
     """Train a classifier of direction and a regressor of change, judge both, and save them as a candidate.
 
@@ -77,7 +78,8 @@ def train(
     the version's name, such as ``v20251206T120000Z``; by default the present second's. The models saved
     were fitted on the rows before the sealed ones. ``certify`` gives the findings on an indicator; by
     default it is the indicator kit's where this is called as ``btcfs.train``, and without one the gate
-    lacks that check. Nothing is activated.
+    lacks that check. Nothing is activated. ``notify`` is given the lines of the report as they come, ``progress`` how many
+    more models are about to be fitted.
 
     NotFound for a view, model or price that is not there; InsufficientHistory for too few rows;
     DefinitionError for a version that exists; StoreUnavailable if only a mirror answered, unless
@@ -95,7 +97,7 @@ def train(
     split = walk_forward(data.event_times, data.known_at, test_size=test_size, folds=folds)
     # An unfitted model says what it is made of; one that cannot be built fails before anything is written.
     made = {task: chosen[task].estimator(data.features) for task in TASKS}
-    job = _Job(data, split, chosen, Path(models_dir), notify)
+    job = _Job(data, split, chosen, Path(models_dir), notify, progress)
     with reserved_version(models_dir, wanted) as name:
         report = begun(store, data, split, made, version=name, test_size=test_size, seed=seed)
         report, fitted = _judged(job, report, open_holdout)
@@ -120,6 +122,7 @@ class _Job:
     chosen: Mapping[Task, ModelKind]
     models_dir: Path
     notify: Listener
+    progress: Callable[[int], None] | None
 
 
 def _judged(job: _Job, report: TrainingReport, open_holdout: bool) -> tuple[TrainingReport, dict[Task, Any]]:
@@ -178,7 +181,7 @@ def _opened(job: _Job, task: Task, estimator: Any, seed: int) -> Evaluation:
 
 def _with_task(job: _Job, report: TrainingReport, task: Task, opened: Evaluation | None) -> TrainingReport:
     """The report with this task's model put to the test, its trial written down and its verdict found."""
-    assessed = assess(job.data, job.chosen[task], job.split, seed=report.seed)
+    assessed = assess(job.data, job.chosen[task], job.split, seed=report.seed, progress=job.progress)
     trial = _trial(job, report, "walk-forward", task, job.split.tested, assessed.evaluation.wilson.value)
     before = ledger.read_trials(job.models_dir)
     ledger.record(job.models_dir, [trial])

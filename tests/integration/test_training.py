@@ -67,6 +67,16 @@ def test_training_from_python_certifies_the_features(store: Any, tmp_path: Path)
     assert "signal is computed by no installed indicator" in checks["features_certified"]["detail"]
 
 
+def test_a_long_training_says_how_far_it_is(store: Any, tmp_path: Path) -> None:
+    """Each model of each fold is counted before its task's scores are told."""
+    said: list[Any] = []
+    train(store, view=view(), models=MODELS, models_dir=tmp_path, folds=7, notify=said.append, progress=said.append)
+
+    first, second = [place for place, told in enumerate(said) if "Metrics of" in str(told)]
+    assert said[:first].count(1) >= 7
+    assert said[first:second].count(1) >= 7
+
+
 def test_the_same_knowledge_gives_the_same_numbers(store: Any, tmp_path: Path) -> None:
     """Training again as of the same instant gives the same training set, scores and verdicts."""
     first = train(store, view=view(), models=MODELS, models_dir=tmp_path / "a")
