@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from btcfs.definitions import TIME_KEY, FeatureGroup
 from btcfs.errors import NotFound, StoreBusy, StoreUnavailable
+from btcfs.instants import from_micros
 from btcfs_feast.naming import COMMIT, CREATED, KEY, OWN, PAYLOAD, SEQ, feast_name, online_name
 from btcfs_feast.postgres_copy import TYPES, get, listed, put, quoted
 from btcfs_feast.postgres_link import Link
@@ -80,9 +81,12 @@ class PostgresTables:
         """How many rows that hold now have an event time from each of these microseconds to before the next."""
         event = quoted(self._group.event_time)
         instants = f"(SELECT array_agg({_INSTANT % 'm'} ORDER BY m) FROM unnest(%s::bigint[]) m)"
-        query = f"SELECT width_bucket({event}, {instants}), count(*) FROM {quoted(self._name)} GROUP BY 1"
+        within = f"{event} >= %s AND {event} < %s"
+        query = (
+            f"SELECT width_bucket({event}, {instants}), count(*) FROM {quoted(self._name)} WHERE {within} GROUP BY 1"
+        )
         with self._reading() as cursor:
-            cursor.execute(query, (list(edges),))
+            cursor.execute(query, (list(edges), from_micros(edges[0]), from_micros(edges[-1])))
             counts = dict(cursor.fetchall())
         return [counts.get(place, 0) for place in range(1, len(edges))]
 
@@ -111,14 +115,14 @@ class PostgresTables:
         parts: list[tuple[str, Any]] = [(f"{quoted(name)} = %s", value) for name, value in asked.entity.items()]
         event = quoted(self._group.event_time)
         if asked.start is not None:
-            parts.append((f"{event} >= {_INSTANT}", asked.start))
+            parts.append((f"{event} >= %s", from_micros(asked.start)))
         if asked.end is not None:
-            parts.append((f"{event} < {_INSTANT}", asked.end))
+            parts.append((f"{event} < %s", from_micros(asked.end)))
         if asked.opens is not None and self._group.has_time_key:
-            low, high = asked.opens
-            parts += [(f"{quoted(TIME_KEY)} >= {_INSTANT}", low), (f"{quoted(TIME_KEY)} < {_INSTANT}", high)]
+            low, high = map(from_micros, asked.opens)
+            parts += [(f"{quoted(TIME_KEY)} >= %s", low), (f"{quoted(TIME_KEY)} < %s", high)]
         if asked.as_of is not None:
-            parts.append((f"{CREATED} <= {_INSTANT}", asked.as_of))
+            parts.append((f"{CREATED} <= %s", from_micros(asked.as_of)))
         if asked.seqs is not None:
             parts += [(f"{SEQ} >= %s", asked.seqs[0]), (f"{SEQ} <= %s", asked.seqs[1])]
         return " AND ".join(text for text, _ in parts) or "true", [value for _, value in parts]

@@ -15,8 +15,8 @@ from btcfs.store import FeatureStore
 
 ROWS = 122_880  # of a piece: what DuckDB stores together, and some 50 MB of fifty columns
 NARROW = 4_000_000  # event times read at once to find where to cut
-_BINS = 4_096  # of time, in which a store that can counts its rows
-_FINER = 8_192  # bins in all, where one of those has to be cut
+_BINS = 512  # of time, in which a store that can counts its rows
+_FINER = 1_024  # into which one of those is cut that pieces meet in
 
 
 @attrs.frozen
@@ -80,10 +80,12 @@ def _counted(store: FeatureStore, group: FeatureGroup, size: int, first: int, la
     if counts is None:
         return None
     # Whole pieces are worth a second look: DuckDB stores as many rows as they have together, and writes others twice.
+    counts = list(counts)
     crossed = np.unique(np.searchsorted(np.cumsum(counts), np.arange(size, sum(counts), size)))
-    finer = [_bins(edges[bin], edges[bin + 1], max(2, _FINER // len(crossed))) for bin in crossed.tolist()]
-    edges = sorted({*edges, *(edge for bins in finer for edge in bins)})
-    counts = event_counts(group, edges)
+    for bin in reversed(crossed.tolist()):
+        finer = _bins(edges[bin], edges[bin + 1], _FINER)
+        counts[bin : bin + 1] = event_counts(group, finer)
+        edges[bin : bin + 1] = finer[:-1]
     if max(counts) > size:
         return None
     found: list[Piece] = []
