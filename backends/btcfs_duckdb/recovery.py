@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from btcfs.definitions import FeatureGroup
@@ -92,16 +96,12 @@ class Recovery:
             online.create(path, meta.store)
             target = online.connect(path, self._timeout)
             try:
-                mirror = Mirror(target, path, self._counter)
-                try:
+                with self._mirror(target, path) as mirror:
                     for each in stored_offline(connection):
                         mirror.define(each.definition, each.applied)
                         if isinstance(each.definition, FeatureGroup):
                             self._copy(connection, mirror, each.definition, each.applied, -1)
                     mirror.commit(meta.seq)
-                except BaseException:
-                    mirror.rollback()
-                    raise
             finally:
                 target.close()
         except BaseException:  # whatever stopped it, half a generation is never used
@@ -114,8 +114,7 @@ class Recovery:
         wanted = stored_offline(connection)
         with self._readers.using() as (target, generation):
             held = online.stored(target)
-            mirror = Mirror(target, generation.path, self._counter)
-            try:
+            with self._mirror(target, generation.path) as mirror:
                 for old in held:
                     if (type(old.definition), old.definition.ref, old.applied) not in {
                         (type(new.definition), new.definition.ref, new.applied) for new in wanted
@@ -127,9 +126,16 @@ class Recovery:
                     if isinstance(new.definition, FeatureGroup):
                         self._copy(connection, mirror, new.definition, new.applied, state.seq)
                 mirror.commit(meta.seq)
-            except BaseException:  # whatever stopped it, half a replay is none
-                mirror.rollback()
-                raise
+
+    @contextmanager
+    def _mirror(self, target: sqlite3.Connection, path: Path) -> Iterator[Mirror]:
+        """A transaction on an online file, of which nothing stays if the block does not end well."""
+        mirror = Mirror(target, path, self._counter)
+        try:
+            yield mirror
+        except BaseException:  # whatever stopped it, half of it is none
+            mirror.rollback()
+            raise
 
     def _copy(self, connection: Any, mirror: Mirror, group: FeatureGroup, applied: int, seq: int) -> None:
         for table in history.since(connection, group, seq, BATCH):

@@ -80,13 +80,11 @@ class PostgresTables:
     def event_counts(self, edges: Sequence[int]) -> list[int]:
         """How many rows that hold now have an event time from each of these microseconds to before the next."""
         event = quoted(self._group.event_time)
-        instants = f"(SELECT array_agg({_INSTANT % 'm'} ORDER BY m) FROM unnest(%s::bigint[]) m)"
         within = f"{event} >= %s AND {event} < %s"
-        query = (
-            f"SELECT width_bucket({event}, {instants}), count(*) FROM {quoted(self._name)} WHERE {within} GROUP BY 1"
-        )
+        query = f"SELECT width_bucket({event}, %s), count(*) FROM {quoted(self._name)} WHERE {within} GROUP BY 1"
+        instants = list(map(from_micros, edges))
         with self._reading() as cursor:
-            cursor.execute(query, (list(edges), from_micros(edges[0]), from_micros(edges[-1])))
+            cursor.execute(query, (instants, instants[0], instants[-1]))
             counts = dict(cursor.fetchall())
         return [counts.get(place, 0) for place in range(1, len(edges))]
 
@@ -126,10 +124,6 @@ class PostgresTables:
         if asked.seqs is not None:
             parts += [(f"{SEQ} >= %s", asked.seqs[0]), (f"{SEQ} <= %s", asked.seqs[1])]
         return " AND ".join(text for text, _ in parts) or "true", [value for _, value in parts]
-
-
-# Whole microseconds from the epoch on; a double would round those of distant years.
-_INSTANT = "(timestamptz '1970-01-01 00:00:00+00' + %s * interval '1 microsecond')"
 
 
 _MANY = 10_000

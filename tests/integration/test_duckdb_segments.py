@@ -20,7 +20,7 @@ BATCH = 600
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty store that gathers few rows and holds few files open."""
+    """An empty store that gathers few rows and holds few files open: with its own sizes, each test would need millions of rows."""
     monkeypatch.setattr(mirror, "BATCH", BATCH)
     monkeypatch.setattr(mirror, "OPEN", 2)
     with connect(tmp_path) as store:
