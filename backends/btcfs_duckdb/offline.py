@@ -113,7 +113,7 @@ class Offline:
                     commit = Writing(change.connection, group, change.before, streamed=streamed, given=given)
                 for table in gathered(group, rows):
                     with self._translated():
-                        self._add(change, commit, group, applied, table)
+                        self._add(change, commit, group, applied, table, whole=not streamed)
                 with self._translated():
                     report = commit.report()
                 if report.commit_id is None:
@@ -167,16 +167,25 @@ class Offline:
 
             return point_in_time.join(resolved, spine, rows)
 
-    def _add(self, change: Change, commit: Writing, group: FeatureGroup, applied: int, table: pa.Table) -> None:
+    def _add(
+        self, change: Change, commit: Writing, group: FeatureGroup, applied: int, table: pa.Table, *, whole: bool
+    ) -> None:
+        """Write what is new or changed to both files, to both at once if it is much; ``whole`` if nothing follows it."""
         changed = commit.add(table)
+
+        def put() -> None:
+            change.mirror.put(group, applied, rows_of(group, changed))
+            if whole:
+                change.mirror.prepare()
+
         if changed.num_rows < BULK:
             commit.insert(changed)
-            change.mirror.put(group, applied, rows_of(group, changed))
+            put()
             return
         with ThreadPoolExecutor(1, thread_name_prefix="btcfs-online") as pool:
-            put = pool.submit(lambda: change.mirror.put(group, applied, rows_of(group, changed)))
+            online = pool.submit(put)
             commit.insert(changed)
-        put.result()
+        online.result()
 
     @contextmanager
     def _change(self) -> Iterator[Change]:

@@ -16,6 +16,7 @@ Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 FLOAT = np.dtype("<f8")
 CHECK = 4  # bytes of the checksum at the end of a row
+_BLOCK = 1_024  # rows made at once, so that they stay in the processor's cache
 # The CRC-32 of any bytes followed by their own CRC-32 is this constant, whatever it starts from.
 WHOLE = 0x2144DF1C
 
@@ -34,17 +35,15 @@ def pack(columns: Sequence[Any], times: Integers, event_times: Integers) -> memo
     """The rows one after another, ``row_size`` bytes each; times are in microseconds."""
     width, count = len(columns), len(times)
     rows = np.empty(count, dtype=np.dtype([("values", FLOAT, (width,)), ("crc", "<u4")]))
-    for index, column in enumerate(columns):
-        rows["values"][:, index] = column
-    if not count:
-        return memoryview(b"")
-    data = memoryview(rows.view("u1").data)
-    size, body = row_size(width), 8 * width
-    seeds = ((times ^ event_times) & 0xFFFFFFFF).tolist()
-    rows["crc"] = [
-        crc32(data[at : at + body], seed) for at, seed in zip(range(0, count * size, size), seeds, strict=True)
-    ]
-    return data
+    seeds = (times ^ event_times) & 0xFFFFFFFF
+    for start in range(0, count, _BLOCK):
+        block, span = rows[start : start + _BLOCK], slice(start, start + _BLOCK)
+        values = block["values"]
+        for index, column in enumerate(columns):
+            values[:, index] = column[span]
+        bodies = np.ndarray(len(block), f"V{8 * width}", block, 0, block.itemsize)
+        block["crc"] = list(map(crc32, bodies.tolist(), seeds[span].tolist()))
+    return memoryview(rows.view("u1").data) if count else memoryview(b"")
 
 
 def from_rows(rows: bytes, width: int) -> Floats:

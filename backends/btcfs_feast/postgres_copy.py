@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+import attrs
 import numpy as np
 import pyarrow as pa
 
+from btcfs.ahead import ahead
 from btcfs.errors import StoreUnavailable
 from btcfs_feast.shelf import ARROW
 
@@ -20,13 +25,16 @@ TYPES = {
 }
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-# The cells of a column whose width varies: how many bytes each has, and the numbers or texts themselves.
-Varying = tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, Any]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
-_CHUNK = 16_384
+_SENT = 8_192  # rows made while those before them are sent
+_TAKEN = 4_096  # rows taken together from what was received
+_BLOCK = 1_024  # rows laid out at once, so that they stay in the processor's cache
+_PAUSE = 0.001  # seconds in which Postgres sends more than it does at a time
 _EPOCH = 946_684_800_000_000  # Postgres counts microseconds from 2000 on
-# Each cell is its length and its bytes, most significant first. These are never missing, so they stand at one place.
-_FIXED = {"float64": ">f8", "int64": ">i8", "bool": "?"}
+# Each cell is its length and its bytes, most significant first. These are never missing, so they stand at one place,
+# and those of a kind beside each other.
+_FIXED = {"float64": np.dtype(">f8"), "int64": np.dtype(">i8"), "bool": np.dtype("?")}
 _MISSING = -1  # the length of a cell that has none
 _BEGIN = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END = b"\xff\xff"
@@ -45,8 +53,8 @@ def put(cursor: Any, table: str, rows: pa.Table, dtypes: Mapping[str, str]) -> N
     arranged = _arranged(dtypes)
     with cursor.copy(f"COPY {quoted(table)} ({listed(arranged)}) FROM STDIN (FORMAT binary)") as copy:
         copy.write(_BEGIN)
-        for start in range(0, rows.num_rows, _CHUNK):
-            copy.write(_encoded(rows.slice(start, _CHUNK), arranged))
+        for encoded in _encodings(rows, arranged):
+            copy.write(encoded)
         copy.write(_END)
 
 
@@ -62,53 +70,63 @@ def get(cursor: Any, query: str, dtypes: Mapping[str, str], arguments: Any = ())
 
 
 def _arranged(dtypes: Mapping[str, str]) -> dict[str, str]:
-    """The columns in the order of the wire: those that stand at one place of each row first."""
-    return dict(sorted(dtypes.items(), key=lambda item: item[1] not in _FIXED))
+    """The columns in the order of the wire: those that stand at one place of each row first, by their kinds."""
+    order = [*_FIXED, *dtypes.values()]
+    return dict(sorted(dtypes.items(), key=lambda item: min(order.index(item[1]), len(_FIXED))))
 
 
-def _lead(dtypes: Mapping[str, str]) -> np.dtype[Any]:
-    """The beginning of a row: the number of its cells, and those of fixed width with their lengths."""
-    fixed = [(name, np.dtype(_FIXED[dtype])) for name, dtype in dtypes.items() if dtype in _FIXED]
-    cells = [cell for name, kind in fixed for cell in ((f"{name} length", ">i4"), (name, kind))]
-    return np.dtype([("cells", ">i2"), *cells])
+def _encodings(rows: pa.Table, dtypes: Mapping[str, str]) -> Iterator[bytes]:
+    """The rows as they go over the wire, those of many made while those before them are sent."""
+    parts = [partial(_encoded, rows.slice(start, _SENT), dtypes) for start in range(0, rows.num_rows, _SENT)]
+    if len(parts) < 2:
+        yield from (encode() for encode in parts)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="btcfs-encoding") as pool:
+        yield from ahead(pool, parts)
 
 
-def _encoded(rows: pa.Table, dtypes: Mapping[str, str]) -> bytes:
+def _encoded(rows: pa.Table, dtypes: Mapping[str, str]) -> Any:
     """The rows as they go over the wire, made together where their cells have the same widths."""
-    lead = _leading(rows, dtypes)
+    fixed = [(_FIXED[dtype], rows.column(name).to_numpy()) for name, dtype in dtypes.items() if dtype in _FIXED]
     varying = [
         _texts(rows.column(name)) if dtype == "string" else _instants(rows.column(name))
         for name, dtype in dtypes.items()
         if dtype not in _FIXED
     ]
     shapes = _shapes(varying)
-    blocks = [
-        _alike(lead[places], [(widths[places], values[places]) for widths, values in varying]) for places in shapes
-    ]
-    if len(blocks) == 1:
-        return blocks[0].tobytes()
-    found = np.empty(len(lead), dtype=object)
-    for places, block in zip(shapes, blocks, strict=True):
+    if len(shapes) == 1:
+        return _alike(rows.num_rows, fixed, varying).view("u1").data
+    found = np.empty(rows.num_rows, dtype=object)
+    for places in shapes:
+        some = [(kind, values[places]) for kind, values in fixed]
+        block = _alike(len(places), some, [column.take(places) for column in varying])
         found[places] = [row.tobytes() for row in block]
     return b"".join(found)
 
 
-def _leading(rows: pa.Table, dtypes: Mapping[str, str]) -> np.ndarray[Any, Any]:
-    kind = _lead(dtypes)
-    fixed = [name for name, dtype in dtypes.items() if dtype in _FIXED]
-    row = np.zeros(1, dtype=kind)
-    row["cells"] = len(dtypes)
-    for name in fixed:
-        row[f"{name} length"] = kind[name].itemsize
-    lead = np.repeat(row, rows.num_rows)
-    for name in fixed:
-        lead[name] = rows.column(name).to_numpy()
-    return lead.view(f"V{kind.itemsize}")
+@attrs.frozen(eq=False)
+class _Varying:
+    """A column of cells of various widths: numbers, or the places of ``texts``."""
+
+    widths: Integers
+    values: Integers
+    texts: Sequence[bytes] | None = None
+
+    def take(self, places: Any) -> _Varying:
+        return _Varying(self.widths[places], self.values[places], self.texts)
+
+    def cells(self) -> tuple[int, np.dtype[Any], Any]:
+        """The width of all of them, their kind and their values."""
+        width = int(self.widths[0])
+        if self.texts is None or width < 1:
+            return width, np.dtype(">i8"), self.values
+        kind = np.dtype(f"S{width}")
+        return width, kind, np.array([text[:width] for text in self.texts], kind)[self.values]
 
 
-def _shapes(varying: Sequence[Varying]) -> list[Any]:
+def _shapes(varying: Sequence[_Varying]) -> list[Any]:
     """Where the rows stand whose cells have the same widths, for each such widths."""
-    widths = np.stack([widths for widths, _ in varying], axis=1) if varying else np.zeros((1, 0))
+    widths = np.stack([column.widths for column in varying], axis=1) if varying else np.zeros((1, 0))
     if (widths == widths[0]).all():
         return [slice(None)]
     _, shape = np.unique(widths, axis=0, return_inverse=True)
@@ -116,35 +134,41 @@ def _shapes(varying: Sequence[Varying]) -> list[Any]:
     return np.split(order, np.flatnonzero(np.diff(shape.ravel()[order])) + 1)
 
 
-def _alike(lead: np.ndarray[Any, Any], varying: Sequence[Varying]) -> np.ndarray[Any, Any]:
-    """Rows of one shape, as one array."""
-    cells: list[tuple[str, Any]] = []
-    for number, (widths, values) in enumerate(varying):
-        held = [] if widths[0] < 1 else [(f"{number}", f"S{widths[0]}" if values.dtype == object else ">i8")]
-        cells += [(f"{number} length", ">i4"), *held]
-    rows = np.empty(len(lead), dtype=[("lead", lead.dtype), *cells])
-    rows["lead"] = lead
-    for number, (widths, values) in enumerate(varying):
-        rows[f"{number} length"] = widths
-        if widths[0] > 0:
-            whole = values.dtype == object
-            rows[f"{number}"] = np.frombuffer(b"".join(values), f"S{widths[0]}") if whole else values
+def _alike(count: int, fixed: Sequence[tuple[Any, Any]], varying: Sequence[_Varying]) -> np.ndarray[Any, Any]:
+    """Rows whose cells have the same widths, as one array."""
+    cells = [(kind.itemsize, kind, values) for kind, values in fixed] + [column.cells() for column in varying]
+    rows = np.repeat(_row([(width, kind) for width, kind, _ in cells]), count)
+    for start in range(0, count, _BLOCK):
+        block, span = rows[start : start + _BLOCK], slice(start, start + _BLOCK)
+        for place, (width, _, values) in enumerate(cells):
+            if width > 0:
+                block[f"{place}"] = values[span]
     return rows
 
 
-def _texts(column: pa.ChunkedArray) -> Varying:
+def _row(cells: Sequence[tuple[int, np.dtype[Any]]]) -> np.ndarray[Any, Any]:
+    """A row of cells of these widths and kinds, their values still zero: how many there are, then each one's length and bytes."""
+    fields: list[tuple[str, Any]] = [("cells", ">i2")]
+    for place, (width, kind) in enumerate(cells):
+        fields += [(f"length {place}", ">i4"), *([(f"{place}", kind)] if width > 0 else [])]
+    row = np.zeros(1, dtype=fields)
+    row["cells"] = len(cells)
+    for place, (width, _) in enumerate(cells):
+        row[f"length {place}"] = width
+    return row
+
+
+def _texts(column: pa.ChunkedArray) -> _Varying:
     """The cells of a column of texts, each distinct one made once."""
     encoded = column.combine_chunks().dictionary_encode()
     distinct = [text.encode() for text in encoded.dictionary.to_pylist()]
     places = encoded.indices.fill_null(len(distinct)).to_numpy()
-    texts = np.empty(len(distinct) + 1, dtype=object)
-    texts[:] = [*distinct, b""]
-    return np.array([*map(len, distinct), _MISSING])[places], texts[places]
+    return _Varying(np.array([*map(len, distinct), _MISSING])[places], places, [*distinct, b""])
 
 
-def _instants(column: pa.ChunkedArray) -> Varying:
+def _instants(column: pa.ChunkedArray) -> _Varying:
     widths = np.where(column.is_null().to_numpy(), _MISSING, 8)
-    return widths, column.cast(pa.int64()).fill_null(_EPOCH).to_numpy() - _EPOCH
+    return _Varying(widths, column.cast(pa.int64()).fill_null(_EPOCH).to_numpy() - _EPOCH)
 
 
 def _received(copy: Any) -> Iterator[tuple[bytearray, list[int]]]:
@@ -168,57 +192,79 @@ def _received(copy: Any) -> Iterator[tuple[bytearray, list[int]]]:
             size, message = take(1)
         if size < 0:
             raise psycopg.OperationalError(pgconn.get_result().error_message.decode(errors="replace"))
-        if len(lengths) >= _CHUNK:
+        if len(lengths) >= _TAKEN:
             yield rows, lengths
             rows, lengths = bytearray(), list[int]()
             count = lengths.append
+        if not size:
+            time.sleep(_PAUSE)  # to be woken for every 8 KB that Postgres sends takes longer than to take them
         message = copy.read()
     if lengths:
         yield rows, lengths
 
 
 def _decoded(rows: bytearray, lengths: Sequence[int], dtypes: Mapping[str, str]) -> pa.RecordBatch:
-    kind = _lead(dtypes)
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    if min(lengths) == max(lengths):
-        lead = np.ndarray(len(lengths), kind, rows, strides=(lengths[0],))
-    else:
-        lead = np.frombuffer(b"".join([rows[start : start + kind.itemsize] for start in starts.tolist()]), kind)
-    tail = _Tail(rows, starts + kind.itemsize, ends)
+    tail = _Tail(rows, lengths)
     arrays = []
-    for name, dtype in dtypes.items():
-        if dtype not in _FIXED:
-            arrays.append(tail.texts() if dtype == "string" else tail.instants())
-        elif (lead[f"{name} length"] == kind[name].itemsize).all():
-            arrays.append(pa.array(lead[name].astype(kind[name].newbyteorder("="))))
-        else:
-            raise StoreUnavailable(
-                f"a value of {name} is NULL in Postgres, which btcfs never writes; another client did"
-            )
+    for dtype, kind in _FIXED.items():
+        names = [name for name, other in dtypes.items() if other == dtype]
+        arrays += tail.fixed(kind, names) if names else []
+    arrays += [
+        tail.texts() if dtype == "string" else tail.instants() for dtype in dtypes.values() if dtype not in _FIXED
+    ]
     if not tail.ended:
         raise StoreUnavailable("Postgres sent rows in another shape than was asked for")
     return pa.record_batch(arrays, list(dtypes))
 
 
 class _Tail:
-    """The cells of varying width of some rows, taken column by column."""
+    """What is not yet taken of some rows, column by column.
 
-    def __init__(self, rows: bytearray, places: Any, ends: Any) -> None:
+    As long as the rows are alike, a column stands at the same place of each; from the first column on in which they
+    differ, each row has its own.
+    """
+
+    def __init__(self, rows: bytearray, lengths: Sequence[int]) -> None:
         self._bytes: Bytes = np.frombuffer(rows, dtype="uint8")
-        self._places = places
-        self._ends = ends
+        self._count = len(lengths)
+        self._ends = np.cumsum(lengths)
+        self._places = self._ends - lengths + 2  # the number of cells comes first
+        self._stride = lengths[0] if min(lengths) == max(lengths) else 0
 
     @property
     def ended(self) -> bool:
         """Whether every byte was taken."""
         return bool((self._places == self._ends).all())
 
+    def fixed(self, kind: np.dtype[Any], names: Sequence[str]) -> list[pa.Array]:
+        """The next columns, all of one width. StoreUnavailable if a value is missing."""
+        size, width = 4 + kind.itemsize, len(names)
+        content, stride, start = self._bytes, self._stride, int(self._places[0])
+        if not stride:
+            stride, start = size * width, 0
+            parts = [content[place : place + stride] for place in self._places.tolist()]
+            content = np.concatenate(parts)
+        shape, strides = (self._count, width), (stride, size)
+        missing = np.ndarray(shape, ">i4", content.data, start, strides) != kind.itemsize
+        if missing.any():
+            raise StoreUnavailable(
+                f"a value of {names[int(missing.any(axis=0).argmax())]} is NULL in Postgres, which btcfs never writes; "
+                f"another client did"
+            )
+        values = np.empty((width, self._count), kind.newbyteorder("="))
+        values[...] = np.ndarray(shape, kind, content.data, start + 4, strides).T
+        self._places = self._places + size * width
+        return [pa.array(column) for column in values]
+
     def instants(self) -> pa.Array:
         lengths = self._lengths()
         missing = lengths < 0
         micros = np.zeros(len(lengths), dtype="int64")
-        micros[~missing] = self._numbers(self._places[~missing], ">i8") + _EPOCH
+        if missing.any():
+            micros[~missing] = self._gathered(self._places[~missing], ">i8") + _EPOCH
+        else:
+            micros[:] = self._numbers(">i8")
+            micros += _EPOCH
         self._places = self._places + np.maximum(lengths, 0)
         return pa.array(micros, mask=missing).cast(ARROW["timestamp"])
 
@@ -233,11 +279,17 @@ class _Tail:
         return pa.Array.from_buffers(pa.string(), len(lengths), buffers)
 
     def _lengths(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        found = self._numbers(self._places, ">i4")
+        found: Integers = self._numbers(">i4").astype("int64")
         self._places = self._places + 4
+        if (found != found[0]).any():
+            self._stride = 0
         return found
 
-    def _numbers(self, places: Any, kind: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-        width = np.dtype(kind).itemsize
-        taken = self._bytes[places[:, None] + np.arange(width)]
-        return np.asarray(taken.view(kind)[:, 0].astype("int64"))
+    def _numbers(self, kind: str) -> Any:
+        if self._stride:
+            return np.ndarray(self._count, kind, self._bytes.data, int(self._places[0]), (self._stride,))
+        return self._gathered(self._places, kind)
+
+    def _gathered(self, places: Any, kind: str) -> Any:
+        taken = self._bytes[places[:, None] + np.arange(np.dtype(kind).itemsize)]
+        return taken.view(kind)[:, 0]

@@ -99,7 +99,8 @@ def _series(dtype: str, column: pa.ChunkedArray) -> pd.Series:
         return pd.Series(values.view("M8[us]")).dt.tz_localize("UTC")
     if dtype == "string":
         return pd.Series(column.to_pandas(types_mapper=None).to_numpy(dtype=object), dtype=object)
-    return pd.Series(np.array(column.to_numpy()), copy=False)
+    values = column.to_numpy()  # of one chunk it is the chunk's own memory, which nobody may change
+    return pd.Series(values if values.flags.writeable else values.copy(), copy=False)
 
 
 def _same_bits(dtype: str, one: pa.ChunkedArray, other: pa.ChunkedArray) -> Any:

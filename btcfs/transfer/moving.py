@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import pandas as pd
 
+from btcfs.ahead import ahead
 from btcfs.definitions import FeatureGroup, FeatureView
 from btcfs.errors import CheckFailed, StoreUnavailable
 from btcfs.store import Commit, FeatureStore
@@ -26,7 +27,6 @@ from btcfs.transfer.standing import label, unequal
 
 ROUNDS = 5  # how often a source that changes is followed before that is said instead
 
-T = TypeVar("T")
 Range = tuple[int | None, int | None]
 
 
@@ -175,8 +175,8 @@ class Moving:
 
     def _moved(self, group: FeatureGroup, calls: Iterable[Callable[[], Step]]) -> Iterator[Step]:
         """The steps that these calls read, in order, each written and read back."""
-        steps = _ahead(self._pool, calls)
-        return _ahead(self._pool, (self._written(group, step) for step in steps))
+        steps = ahead(self._pool, calls)
+        return ahead(self._pool, (self._written(group, step) for step in steps))
 
     def _written(self, group: FeatureGroup, step: Step) -> Callable[[], Step]:
         """Write a step's rows; gives what reads them back."""
@@ -291,15 +291,3 @@ class Moving:
                 f"{exc}. The copy stopped after {rows:,} rows; both stores are whole. The same command goes on "
                 f"{'from there' if kept else 'by comparing first, for it had no journal'}"
             ) from exc
-
-
-def _ahead(pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """The answers in order, each call made while the answer before it is in use."""
-    pending: Future[T] | None = None
-    for call in calls:
-        following = pool.submit(call)
-        if pending is not None:
-            yield pending.result()
-        pending = following
-    if pending is not None:
-        yield pending.result()
