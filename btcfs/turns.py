@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from threading import RLock
+from threading import RLock, get_ident
 
 from btcfs.errors import StoreBusy
 
@@ -15,6 +15,12 @@ class Turn:
     def __init__(self) -> None:
         self._thread = RLock()
         self._depth = 0
+        self._owner: int | None = None
+
+    @property
+    def mine(self) -> bool:
+        """Whether the thread that asks holds the place."""
+        return self._owner == get_ident()
 
     @contextmanager
     def held(
@@ -35,10 +41,10 @@ class Turn:
                     self._depth -= 1
                 return
             with outermost():
-                self._depth = 1
+                self._depth, self._owner = 1, get_ident()
                 try:
                     yield
                 finally:
-                    self._depth = 0
+                    self._depth, self._owner = 0, None
         finally:
             self._thread.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -13,7 +13,7 @@ from btcfs import catalogue, frames, instants
 from btcfs.definitions import FeatureGroup
 from btcfs.store import Commit, Summary
 from btcfs_feast import states
-from btcfs_feast.shelf import Asked, Entry, Shelf
+from btcfs_feast.shelf import Asked, DayHashes, Entry, Shelf
 
 
 def newest(group: FeatureGroup, shelf: Shelf, asked: Asked) -> pa.Table:
@@ -43,18 +43,37 @@ def changes(
     group: FeatureGroup, shelf: Shelf, commit: Commit, start: datetime | None = None, end: datetime | None = None
 ) -> pd.DataFrame:
     """The rows that a commit changed, as it left them, ordered by key. NotFound if there is no such commit."""
+    rows = states.by_key(group, states.newest(group, shelf.states(written(group, shelf, commit, start, end))))
+    return frames.between(group, states.frame(group, rows, group.columns), start, end)
+
+
+def written(
+    group: FeatureGroup, shelf: Shelf, commit: Commit, start: datetime | None = None, end: datetime | None = None
+) -> Asked:
+    """What to ask for the states that a commit wrote; those of other event times may be among them."""
     entries = shelf.entries()
     found = catalogue.find_commit(group, commits(entries), commit)
-    written = [entry for entry in entries if entry.id == found.id]
-    asked = Asked(group.columns, seqs=(written[0].seq, written[-1].seq))
-    if group.interval is not None:
-        # The event time of a key never changes, so that only what lies in the range need be read.
-        low, high = min(entry.start for entry in written), max(entry.end for entry in written) + 1
-        low = low if start is None else max(low, instants.to_micros(start))
-        high = high if end is None else min(high, instants.to_micros(end))
-        asked = attrs.evolve(asked, start=low, end=high)
-    rows = states.by_key(group, states.newest(group, shelf.states(asked)))
-    return frames.between(group, states.frame(group, rows, group.columns), start, end)
+    mine = [entry for entry in entries if entry.id == found.id]
+    asked = Asked(group.columns, seqs=(mine[0].seq, mine[-1].seq))
+    if group.interval is None:
+        return asked
+    # The event time of a key never changes, so that only what lies in the range need be read.
+    low, high = min(entry.start for entry in mine), max(entry.end for entry in mine) + 1
+    low = low if start is None else max(low, instants.to_micros(start))
+    high = high if end is None else min(high, instants.to_micros(end))
+    return attrs.evolve(asked, start=low, end=high)
+
+
+def day_hashes(
+    group: FeatureGroup, shelf: Shelf, commit: Commit | None, start: datetime | None, end: datetime | None
+) -> DayHashes | None:
+    """Days, rows and hashes of a commit's changes, or of the newest rows, if the shelf reckons them."""
+    hashed: Callable[[Asked], DayHashes | None] | None = getattr(shelf, "day_hashes", None)
+    if hashed is None or group.interval is None:  # without one an event time may be another than the newest
+        return None
+    if commit is not None:
+        return hashed(written(group, shelf, commit, start, end))
+    return hashed(Asked(group.columns, instants.micros_of(start), instants.micros_of(end)))
 
 
 def summary(group: FeatureGroup, shelf: Shelf, entity: Mapping[str, str]) -> Summary:

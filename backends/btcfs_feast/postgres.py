@@ -15,8 +15,9 @@ from btcfs.errors import NotFound, StoreBusy, StoreUnavailable
 from btcfs.instants import from_micros
 from btcfs_feast.naming import COMMIT, CREATED, KEY, OWN, PAYLOAD, SEQ, feast_name, online_name
 from btcfs_feast.postgres_copy import TYPES, get, listed, put, quoted
+from btcfs_feast.postgres_hashes import by_day, can_hash
 from btcfs_feast.postgres_link import Link
-from btcfs_feast.shelf import Asked, Entry, signed
+from btcfs_feast.shelf import Asked, DayHashes, Entry, signed
 
 _OWN_TYPES = {SEQ: "int64", COMMIT: "string", CREATED: "timestamp"}
 _ENTRY = [field.name for field in attrs.fields(Entry)]
@@ -87,6 +88,19 @@ class PostgresTables:
             cursor.execute(query, (instants, instants[0], instants[-1]))
             counts = dict(cursor.fetchall())
         return [counts.get(place, 0) for place in range(1, len(edges))]
+
+    def day_hashes(self, asked: Asked) -> DayHashes | None:
+        """Days, rows and hashes of the states asked for, see ``by_day``; None if this server has other hashes."""
+        condition, arguments = self._condition(asked)
+        tables = [self._name] if asked.seqs is None else [self._name, self._old]
+        with self._reading() as cursor:
+            if not can_hash(cursor.connection):
+                return None
+            # One processor, for others of this server's write or read the rows before and after these.
+            cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+            cursor.execute(by_day(self._group, dict.fromkeys(tables, condition)), arguments * len(tables))
+            found = cursor.fetchall()
+        return [day for day, _, _ in found], [rows for _, rows, _ in found], [hashes for _, _, hashes in found]
 
     def draft(self, seq: int, commit_id: str, at: int) -> TableDraft:
         return TableDraft(self._link, self._group, (self._name, self._old, self._log), (seq, commit_id, at))

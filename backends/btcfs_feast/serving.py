@@ -137,7 +137,8 @@ class Serving:
         """The rows that may be online, which all are before anything is."""
         if not self._head.seq or not self._group.has_time_key:
             return rows
-        return rows.filter(pa.array(self._times(rows)[1] >= self._head.oldest))
+        young = self._times(rows)[1] >= self._head.oldest
+        return rows if young.all() else rows.filter(pa.array(young))
 
     def _oldest(self, rows: pa.Table) -> int:
         return int(self._times(rows)[1].min()) if rows.num_rows else 0
@@ -180,15 +181,16 @@ class Waiting:
     def add(self, changed: pa.Table, replacing: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         """Take rows in, of which some replace others."""
         serving = self._serving
+        fresh = changed
         if replacing.any():
-            replaced = changed.filter(pa.array(replacing))
+            replaced, fresh = changed.filter(pa.array(replacing)), changed.filter(pa.array(~replacing))
             self._updated += serving._puts(serving._young(replaced))
             self.replaced.update((entity, cell.opens) for entity, cell in serving.cells(replaced))
         for entity, cell in serving.cells(changed.take(pa.array(serving._newest_places(changed, 1)))):
             known = self.tops.get(entity)
             if known is None or (cell.event_time, cell.opens) >= (known.event_time, known.opens):
                 self.tops[entity] = cell
-        fresh = serving._young(changed.filter(pa.array(~replacing)))
+        fresh = serving._young(fresh)
         if fresh.num_rows:
             self._inserted.append(fresh.take(pa.array(serving._newest_places(fresh))))
         if len(self._inserted) > 8:

@@ -20,6 +20,9 @@ ARROW = {
     "timestamp": pa.timestamp("us", "UTC"),
 }
 
+# Days since 1970, the rows of each, and the hashes of their columns.
+DayHashes = tuple[Sequence[int], Sequence[int], Sequence[Sequence[int]]]
+
 
 @attrs.frozen
 class Entry:

@@ -40,6 +40,18 @@ def factory(repository: Repository, data: Path) -> Factory | None:
     return None
 
 
+def capabilities(repository: Repository, *, writable: bool, scan: bool) -> frozenset[Capability]:
+    """What the store can do."""
+    found = set()
+    if writable:
+        found |= {Capability.WRITE, Capability.DELETE}
+    if scan:
+        found |= {Capability.SCAN, Capability.TIME_TRAVEL}
+    if repository.has_online:
+        found.add(Capability.ONLINE)
+    return frozenset(found)
+
+
 def why_not(repository: Repository, capability: Capability, *, scan: bool) -> str:
     """Why the store does not do that, and what would."""
     if capability is Capability.ONLINE:

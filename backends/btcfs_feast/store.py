@@ -24,7 +24,7 @@ from btcfs_feast.online_side import OnlineSide
 from btcfs_feast.registered import Registered, Stored
 from btcfs_feast.repository import Repository, open_repository
 from btcfs_feast.serving import Serving
-from btcfs_feast.shelf import Asked, Entry, Shelf, to_arrow
+from btcfs_feast.shelf import Asked, DayHashes, Entry, Shelf, to_arrow
 from btcfs_feast.turns import Tick, Turns
 from btcfs_feast.vectors import Vectors
 
@@ -61,7 +61,7 @@ class FeastStore:
         self._vectors = Vectors(self._registered.stored, self._online.in_step, options.defaults, self.name)
         self._writing = False
         self._closed = False
-        self.capabilities = _capabilities(repository, options, self._factory is not None)
+        self.capabilities = sources.capabilities(repository, writable=self._factory is not None, scan=options.scan)
 
     @property
     def native(self) -> Any:
@@ -96,7 +96,8 @@ class FeastStore:
         self, group: FeatureGroup, rows: pd.DataFrame | Iterable[pd.DataFrame], *, commit: Commit | None = None
     ) -> WriteReport:
         self._needs(Capability.WRITE)
-        self._stored(group)  # so that a mistake need not wait for its turn
+        if not self._turns.mine:
+            self._stored(group)  # so that a mistake need not wait for its turn
         with self._turns.exclusive(), self._one_write():
             stored = self._stored(group)
             if not stored.ours:
@@ -158,6 +159,15 @@ class FeastStore:
         """How many newest rows have an event time, in microseconds, from each edge to before the next; None if it cannot tell."""
         counted = getattr(self._shelf_of(self._stored(group)), "event_counts", None)
         return None if counted is None else counted(edges)
+
+    def day_hashes(
+        self, group: FeatureGroup, commit: Commit | None, start: datetime | None, end: datetime | None
+    ) -> DayHashes | None:
+        """Days, rows and hashes of a commit's changes, or of the newest rows, by the store's own reckoning; None if it cannot.
+
+        The hashes are those of ``btcfs.transfer.digests``. A key that one commit changed twice counts twice.
+        """
+        return history.day_hashes(group, self._shelf_of(self._stored(group)), commit, start, end)
 
     def get_historical_features(
         self, view: FeatureView, spine: pd.DataFrame, *, as_of: datetime | None = None
@@ -282,17 +292,6 @@ class FeastStore:
                 f"this store of the Feast repository {self._repository.root} is closed; open another with "
                 f"btcfs.connect('feast', path=...)"
             )
-
-
-def _capabilities(repository: Repository, options: Options, writable: bool) -> frozenset[Capability]:
-    found = set()
-    if writable:
-        found |= {Capability.WRITE, Capability.DELETE}
-    if options.scan:
-        found |= {Capability.SCAN, Capability.TIME_TRAVEL}
-    if repository.has_online:
-        found.add(Capability.ONLINE)
-    return frozenset(found)
 
 
 def _travel(as_of: datetime | None) -> tuple[Capability, ...]:

@@ -36,6 +36,11 @@ class Turns:
         self._timeout = timeout
         self._turn = Turn()
 
+    @property
+    def mine(self) -> bool:
+        """Whether the thread that asks has the writer's place."""
+        return self._turn.mine
+
     @contextmanager
     def exclusive(self, timeout: float | None = None) -> Iterator[None]:
         """Hold the writer's place; blocks of one thread may nest. StoreBusy if others do not finish in time."""

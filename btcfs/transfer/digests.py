@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
@@ -12,30 +13,29 @@ import pandas as pd
 
 from btcfs import frames
 from btcfs.definitions import FeatureGroup
+from btcfs.store import Commit, FeatureStore
+from btcfs.transfer.lookup3 import Hashes, Integers, Seeded, texts
 
-Hashes = np.ndarray[Any, np.dtype[np.uint64]]
+DayHashes: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 
 DAY = 86_400_000_000
-BLOCK = 16_384  # rows mixed at once, so that a block stays in the processor's cache
-_NAN = np.float64("nan").view("uint64")
-_ABSENT = b"\x00absent"
+_2000 = 946_684_800_000_000  # from when Postgres counts the microseconds that it hashes
 
 
 @attrs.frozen(eq=False)
 class Digest:
     """For each day of event time the rows, and a 64-bit hash of each column over them.
 
-    ``days`` ascend, in days since 1970; ``hashes`` is uint64 (days, columns). A hash is a sum over
-    rows of a mixture of the row's key and the column's bits, all NaN being equal: it neither depends
-    on the order of rows nor on how they were cut into frames, for digests of parts can be added.
-    The mixture is the finaliser of SplitMix64: Steele, Lea and Flood (2014), Fast splittable
-    pseudorandom number generators. It finds faults, not forgers.
+    ``days`` ascend, in days since 1970; ``hashes`` is uint64 (days, columns). A hash is the exclusive or over rows of
+    the hashes of their values, each with the hash of the row's key as its seed; all NaN are equal, and what is missing
+    has none. So it neither depends on the order of rows nor on how they were cut into frames, for digests of parts can
+    be added; and a database that has these hash functions makes the same of what it holds. It finds faults, not forgers.
     """
 
     columns: tuple[str, ...]
     days: np.ndarray[Any, np.dtype[np.int64]]
     rows: np.ndarray[Any, np.dtype[np.int64]]
-    hashes: Hashes
+    hashes: DayHashes
 
     @property
     def count(self) -> int:
@@ -56,7 +56,7 @@ class Digest:
         for part in (self, other):
             places = np.searchsorted(days, part.days)
             rows[places] += part.rows
-            hashes[places] += part.hashes
+            hashes[places] ^= part.hashes
         return Digest(self.columns, days, rows, hashes)
 
     def unlike(self, other: Digest) -> Iterator[tuple[str, int, str]]:
@@ -80,15 +80,56 @@ def digest(group: FeatureGroup, frame: pd.DataFrame) -> Digest:
     if order is not None:
         days = days[order]
     firsts = np.flatnonzero(np.r_[True, days[1:] != days[:-1]])
-    keys = _keys(group, frame)
-    if order is not None:
-        keys = keys[order]
+    hashing = Seeded(len(days), _keys(group, frame))
     hashes = np.empty((len(firsts), len(columns)), dtype="uint64")
     for place, name in enumerate(columns):
-        bits = _bits(group.dtypes[name], frame[name])
-        _mix(bits if order is None else bits[order], keys, place, firsts, hashes[:, place])
+        mixed = _hashed(hashing, group.dtypes[name], frame[name])
+        mixed = mixed if order is None else mixed.at(order)
+        hashes[:, place] = Hashes(*(np.bitwise_xor.reduceat(half, firsts) for half in (mixed.high, mixed.low))).whole()
     counts = np.diff(np.r_[firsts, len(days)])
     return Digest(columns, days[firsts], counts, hashes)
+
+
+def same_bits(group: FeatureGroup, one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two frames hold the same rows in the same order, so that their digests are equal; all NaN are."""
+    return len(one) == len(other) and all(_same(dtype, one[name], other[name]) for name, dtype in group.dtypes.items())
+
+
+def own_digest(
+    store: FeatureStore, group: FeatureGroup, commit: Commit | None, start: datetime | None, end: datetime | None
+) -> Digest | None:
+    """The digest of what a store holds, by its own reckoning; None if it does not reckon.
+
+    ``day_hashes(group, commit, start, end)`` is optional: days, rows and hashes of ``changes(group, commit, start, end)``,
+    or without a commit of ``read(group, start, end)``, as three sequences; or None. Where it is there, no row has to be
+    fetched to know whether it is as it should be.
+    """
+    day_hashes = getattr(store, "day_hashes", None)
+    found = None if day_hashes is None else day_hashes(group, commit, start, end)
+    if found is None:
+        return None
+    days, rows, hashes = (np.array(part, dtype="int64") for part in found)
+    columns = (group.event_time, *group.feature_names)
+    order = np.argsort(days)
+    return Digest(columns, days[order], rows[order], hashes.reshape(len(days), len(columns))[order].view("uint64"))
+
+
+def stored_digest(
+    store: FeatureStore, group: FeatureGroup, commit: Commit, start: datetime | None, end: datetime | None
+) -> Digest:
+    """The digest of what a commit changed, by the store's own reckoning or of the rows that it gives."""
+    return own_digest(store, group, commit, start, end) or digest(group, store.changes(group, commit, start, end))
+
+
+def _same(dtype: str, one: pd.Series, other: pd.Series) -> bool:
+    if dtype == "string":
+        return bool(one.equals(other))
+    if dtype == "timestamp":
+        return np.array_equal(frames.micros(one), frames.micros(other))
+    left, right = one.to_numpy(), other.to_numpy()
+    if dtype != "float64":
+        return np.array_equal(left, right)
+    return bool(((left.view("int64") == right.view("int64")) | (np.isnan(left) & np.isnan(right))).all())
 
 
 def _nothing(columns: tuple[str, ...], days: np.ndarray[Any, Any]) -> Digest:
@@ -96,59 +137,32 @@ def _nothing(columns: tuple[str, ...], days: np.ndarray[Any, Any]) -> Digest:
     return Digest(columns, days, np.zeros(len(days), dtype="int64"), zeros)
 
 
-def _mix(bits: Hashes, keys: Hashes, place: int, firsts: np.ndarray[Any, Any], out: Any) -> None:
-    """Sum the mixtures of each day into ``out``; overflow wraps, as it should."""
-    mixed = np.empty(len(bits), dtype="uint64")
-    salt = np.uint64((place + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    for start in range(0, len(bits), BLOCK):
-        part = mixed[start : start + BLOCK]
-        np.bitwise_xor(bits[start : start + BLOCK], keys[start : start + BLOCK], out=part)
-        part += salt
-        _finalise(part)
-    np.add.reduceat(mixed, firsts, out=out)
-
-
-def _finalise(part: Hashes) -> None:
-    shifted = np.right_shift(part, np.uint64(30))
-    part ^= shifted
-    part *= np.uint64(0xBF58476D1CE4E5B9)
-    np.right_shift(part, np.uint64(27), out=shifted)
-    part ^= shifted
-    part *= np.uint64(0x94D049BB133111EB)
-    np.right_shift(part, np.uint64(31), out=shifted)
-    part ^= shifted
-
-
 def _keys(group: FeatureGroup, frame: pd.DataFrame) -> Hashes:
     """A hash of each row's key."""
-    keys = np.zeros(len(frame), dtype="uint64")
+    seeds = None
     for name in group.primary_key:
-        keys *= np.uint64(0xD6E8FEB86659FD93)
-        keys ^= _bits(group.dtypes[name], frame[name])
-        _finalise(keys)
-    return keys
+        seeds = _hashed(Seeded(len(frame), seeds), group.dtypes[name], frame[name])
+    return seeds or Hashes(*np.zeros((2, len(frame)), dtype="uint32"))
 
 
-def _bits(dtype: str, column: pd.Series) -> Hashes:
-    """64 bits for each value: equal for equal values, all NaN being equal, and all but texts different for others."""
-    if dtype == "string":
-        return _texts(column)
-    if dtype == "timestamp":
-        return np.asarray(frames.micros(column)).view("uint64")
-    values = column.to_numpy()
+def _hashed(hashing: Seeded, dtype: str, column: pd.Series) -> Hashes:
+    """The hash of each value: as Postgres's functions for its type make it, of both halves for whole numbers."""
     if dtype == "float64":
-        bits = np.ascontiguousarray(values, dtype="float64").view("uint64")
-        missing = np.isnan(values)
-        if missing.any():
-            bits = np.where(missing, _NAN, bits)
-        return bits
-    return np.asarray(values.astype("int64")).view("uint64")
+        return hashing.floats(column.to_numpy(dtype="float64"))
+    if dtype in ("int64", "bool"):
+        values = column.to_numpy().astype("int64")
+        return hashing.halves(values) if dtype == "int64" else hashing.integers(values)
+    if dtype == "timestamp":
+        found = hashing.integers(frames.micros(column) - _2000)
+    else:
+        found = hashing.integers(_texts(column))
+    present = column.notna().to_numpy()
+    return (
+        found if present.all() else Hashes(*(np.where(present, half, np.uint32(0)) for half in (found.high, found.low)))
+    )
 
 
-def _texts(column: pd.Series) -> Hashes:
+def _texts(column: pd.Series) -> Integers:
     codes, distinct = pd.factorize(column)
-    known = [hashlib.blake2b(str(text).encode(), digest_size=8).digest() for text in distinct]
-    absent = hashlib.blake2b(_ABSENT, digest_size=8).digest()  # the code of a missing text is -1: the last
-    table = np.frombuffer(b"".join([*known, absent]), dtype="<u8").astype("uint64")
-    hashes: Hashes = table[codes]
+    hashes: Integers = np.r_[texts([str(text).encode() for text in distinct]), 0][codes]  # a missing text is the last
     return hashes

@@ -19,7 +19,7 @@ from btcfs.ahead import ahead
 from btcfs.definitions import FeatureGroup, FeatureView
 from btcfs.errors import CheckFailed, StoreUnavailable
 from btcfs.store import Commit, FeatureStore
-from btcfs.transfer.digests import Digest, digest
+from btcfs.transfer.digests import Digest, digest, own_digest, same_bits
 from btcfs.transfer.journal import Journal
 from btcfs.transfer.pieces import Piece, pieces
 from btcfs.transfer.plan import CopyPlan
@@ -34,7 +34,7 @@ Range = tuple[int | None, int | None]
 class GroupCopy:
     """What was done for one group.
 
-    ``rows`` were read, written, read back and found equal; ``hashes`` were compared, one per column and day;
+    ``rows`` were read, written and found equal where they then were, as were ``hashes``, one per column and day;
     ``skipped`` commits or pieces were there already; ``followed`` rows came to the source meanwhile.
     """
 
@@ -180,19 +180,22 @@ class Moving:
 
     def _written(self, group: FeatureGroup, step: Step) -> Callable[[], Step]:
         """Write a step's rows; gives what reads them back."""
-        rows = step.rows
-        if rows is None or (not len(rows) and step.commit is not None):
+        rows, wanted = step.rows, step.wanted
+        if rows is None or wanted is None or (not len(rows) and step.commit is not None):
             return lambda: attrs.evolve(step, found=step.wanted)
         commit = None if step.commit is None else Commit(step.commit.id, step.commit.committed_at)
         self._target.write(group, rows, commit=commit)
         bare = attrs.evolve(step, rows=None)
 
         def read_back() -> Step:
+            found = own_digest(self._target, group, commit, *step.piece.range)
+            if found is not None and found.hex() == wanted.hex():
+                return attrs.evolve(bare, found=found)
             if commit is None:
                 back = self._target.read(group, *step.piece.range)
             else:
                 back = self._target.changes(group, commit, *step.piece.range)
-            return attrs.evolve(bare, found=digest(group, back))
+            return attrs.evolve(bare, found=wanted if same_bits(group, rows, back) else digest(group, back))
 
         return read_back
 

@@ -16,7 +16,6 @@ from btcfs.store import FeatureStore
 ROWS = 122_880  # of a piece: what DuckDB stores together, and some 50 MB of fifty columns
 NARROW = 4_000_000  # event times read at once to find where to cut
 _BINS = 512  # of time, in which a store that can counts its rows
-_FINER = 1_024  # into which one of those is cut that pieces meet in
 
 
 @attrs.frozen
@@ -55,8 +54,7 @@ def pieces(store: FeatureStore, group: FeatureGroup, size: int = ROWS, *, as_of:
     found: list[Piece] = []
     start, held = None, np.zeros(0, dtype="int64")
     for low, high in zip(edges, [*edges[1:], last], strict=True):
-        rows = store.read(group, from_micros(low), from_micros(high), columns=(group.event_time,), as_of=as_of)
-        held = np.concatenate([held, np.sort(frames.micros(rows[group.event_time]))])
+        held = np.concatenate([held, np.sort(_times(store, group, low, high, as_of))])
         while len(held) > size:
             count = _cut(held, size)
             if count == len(held):
@@ -77,15 +75,15 @@ def _counted(store: FeatureStore, group: FeatureGroup, size: int, first: int, la
         return None
     edges = _bins(first, last, _BINS)
     counts = event_counts(group, edges)
-    if counts is None:
+    if counts is None or max(counts) > NARROW:
         return None
     # Whole pieces are worth a second look: DuckDB stores as many rows as they have together, and writes others twice.
     counts = list(counts)
     crossed = np.unique(np.searchsorted(np.cumsum(counts), np.arange(size, sum(counts), size)))
     for bin in reversed(crossed.tolist()):
-        finer = _bins(edges[bin], edges[bin + 1], _FINER)
-        counts[bin : bin + 1] = event_counts(group, finer)
-        edges[bin : bin + 1] = finer[:-1]
+        times, rows = np.unique(_times(store, group, edges[bin], edges[bin + 1]), return_counts=True)
+        counts[bin : bin + 1] = rows.tolist() or [0]
+        edges[bin + 1 : bin + 1] = times[1:].tolist()
     if max(counts) > size:
         return None
     found: list[Piece] = []
@@ -96,6 +94,14 @@ def _counted(store: FeatureStore, group: FeatureGroup, size: int, first: int, la
             start, held = edge, 0
         held += count
     return [*found, Piece(start, None, held)]
+
+
+def _times(
+    store: FeatureStore, group: FeatureGroup, start: int, end: int, as_of: datetime | None = None
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The event times in a half-open range, in no order."""
+    rows = store.read(group, from_micros(start), from_micros(end), columns=(group.event_time,), as_of=as_of)
+    return frames.micros(rows[group.event_time])
 
 
 def _bins(first: int, last: int, count: int) -> list[int]:

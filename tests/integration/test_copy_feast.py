@@ -28,7 +28,15 @@ from repositories import all_in_postgres
 
 psycopg = pytest.importorskip("psycopg", reason="the extra btcfs[feast-postgres] is not installed")
 
-DTYPES = {"f": "float64", "word": "string", "n": "int64", "at": "timestamp", "up": "bool", "other": "string"}
+DTYPES = {
+    "f": "float64",
+    "word": "string",
+    "n": "int64",
+    "at": "timestamp",
+    "up": "bool",
+    "other": "string",
+    "cells": "int64",
+}
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +175,7 @@ def test_every_value_survives(port: int) -> None:
             "at": pa.array([instants[k] for k in random.integers(0, 6, count)], pa.timestamp("us", "UTC")),
             "up": random.random(count) < 0.5,
             "other": pa.array([f"row {k}" for k in range(count)]),
+            "cells": np.arange(count),
         }
     )
     with (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btcfs import frames
-from btcfs.transfer.digests import DAY, digest
+from btcfs.transfer.digests import DAY, digest, same_bits
 from moving import GROUP, NOTES, notes, rows
 
 FRAME = frames.conform(GROUP, rows(60))
@@ -75,6 +75,31 @@ def test_all_nan_are_equal() -> None:
     assert digest(GROUP, changed).hex() == digest(GROUP, FRAME).hex()
     one, two = (digest(NOTES, frames.conform(NOTES, notes(3, score=score))) for score in (1.0, 2.0))
     assert [found[2] for found in one.unlike(two)] == ["score"]
+
+
+def test_numbers_that_do_not_lie_side_by_side() -> None:
+    """Columns that are slices of one table of numbers have the hashes of their copies."""
+    floats = ["close", "volume"]
+    table = np.ascontiguousarray(FRAME[floats].to_numpy())
+    slices = {name: table[:, place] for place, name in enumerate(floats)}
+    changed = pd.DataFrame({name: slices.get(name, FRAME[name]) for name in FRAME}, copy=False)
+
+    assert changed["close"].to_numpy().strides == (16,)
+    assert digest(GROUP, changed).hex() == digest(GROUP, FRAME).hex()
+
+
+@pytest.mark.parametrize("name", GROUP.columns)
+def test_the_same_bits(name: str) -> None:
+    """Rows are the same as a copy of them, and no longer once a value, or its order, is another."""
+    row = int(np.flatnonzero(FRAME[name].notna())[1])
+    changed = FRAME.copy()
+    values = changed[name].dropna().unique()
+    changed.loc[row, name] = next(value for value in values if value != FRAME[name][row])
+
+    assert same_bits(GROUP, FRAME, FRAME.copy())
+    assert not same_bits(GROUP, FRAME, changed)
+    assert not same_bits(GROUP, FRAME, FRAME.iloc[::-1].reset_index(drop=True))
+    assert not same_bits(GROUP, FRAME, FRAME.iloc[1:].reset_index(drop=True))
 
 
 def test_an_empty_frame() -> None:
