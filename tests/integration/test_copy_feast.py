@@ -200,3 +200,23 @@ def test_every_value_survives(port: int) -> None:
         assert (word, n, up) == tuple(value.as_py() for value in mine[1:])
         assert f == mine[0].as_py() or np.isnan(f)
         assert (None if at is None else int(at)) == table.column("at")[row].cast(pa.int64()).as_py()
+
+
+@pytest.mark.parametrize("changed", ["f = NULL", "up = NULL", "f = NULL, n = NULL, up = NULL, cells = NULL"])
+@pytest.mark.parametrize("where", ["true", "cells = 7"])
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_missing_number_is_named(port: int, changed: str, where: str, alike: bool) -> None:
+    """A NULL that only another client can have written is an error that names its column, however the other rows look."""
+    word = pa.array(["x" if alike else "x" * k for k in range(20)])
+    moments = pa.array([None] * 20, pa.timestamp("us", "UTC"))
+    number, flag = np.arange(20), np.ones(20, dtype=bool)
+    table = pa.table([number / 1.0, word, number, moments, flag, word, number], names=list(DTYPES))
+    with (
+        psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres") as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE TEMP TABLE given ({', '.join(f'{quoted(n)} {TYPES[t]}' for n, t in DTYPES.items())})")
+        put(cursor, "given", table, DTYPES)
+        cursor.execute(f"UPDATE given SET {changed} WHERE {where}")
+        with pytest.raises(StoreUnavailable, match=f"a value of {changed.split()[0]} is NULL in Postgres"):
+            get(cursor, f"SELECT {listed(DTYPES)} FROM given", DTYPES)
