@@ -43,25 +43,9 @@ def changes(
     group: FeatureGroup, shelf: Shelf, commit: Commit, start: datetime | None = None, end: datetime | None = None
 ) -> pd.DataFrame:
     """The rows that a commit changed, as it left them, ordered by key. NotFound if there is no such commit."""
-    rows = states.by_key(group, states.newest(group, shelf.states(written(group, shelf, commit, start, end))))
+    asked = _written(group, _writes(group, shelf, commit), start, end)
+    rows = states.by_key(group, states.newest(group, shelf.states(asked)))
     return frames.between(group, states.frame(group, rows, group.columns), start, end)
-
-
-def written(
-    group: FeatureGroup, shelf: Shelf, commit: Commit, start: datetime | None = None, end: datetime | None = None
-) -> Asked:
-    """What to ask for the states that a commit wrote; those of other event times may be among them."""
-    entries = shelf.entries()
-    found = catalogue.find_commit(group, commits(entries), commit)
-    mine = [entry for entry in entries if entry.id == found.id]
-    asked = Asked(group.columns, seqs=(mine[0].seq, mine[-1].seq))
-    if group.interval is None:
-        return asked
-    # The event time of a key never changes, so that only what lies in the range need be read.
-    low, high = min(entry.start for entry in mine), max(entry.end for entry in mine) + 1
-    low = low if start is None else max(low, instants.to_micros(start))
-    high = high if end is None else min(high, instants.to_micros(end))
-    return attrs.evolve(asked, start=low, end=high)
 
 
 def day_hashes(
@@ -71,9 +55,31 @@ def day_hashes(
     hashed: Callable[[Asked], DayHashes | None] | None = getattr(shelf, "day_hashes", None)
     if hashed is None or group.interval is None:  # without one an event time may be another than the newest
         return None
-    if commit is not None:
-        return hashed(written(group, shelf, commit, start, end))
-    return hashed(Asked(group.columns, instants.micros_of(start), instants.micros_of(end)))
+    if commit is None:
+        return hashed(Asked(group.columns, instants.micros_of(start), instants.micros_of(end)))
+    writes = _writes(group, shelf, commit)
+    if any(entry.updated for entry in writes[1:]):
+        return None  # one of them may have changed what another wrote, which would count as well
+    return hashed(_written(group, writes, start, end))
+
+
+def _writes(group: FeatureGroup, shelf: Shelf, commit: Commit) -> list[Entry]:
+    """The writes of a commit. NotFound if there is no such commit."""
+    entries = shelf.entries()
+    found = catalogue.find_commit(group, commits(entries), commit)
+    return [entry for entry in entries if entry.id == found.id]
+
+
+def _written(group: FeatureGroup, writes: Sequence[Entry], start: datetime | None, end: datetime | None) -> Asked:
+    """What to ask for the states that they wrote; those of other event times may be among them."""
+    asked = Asked(group.columns, seqs=(writes[0].seq, writes[-1].seq))
+    if group.interval is None:
+        return asked
+    # The event time of a key never changes, so that only what lies in the range need be read.
+    low, high = min(entry.start for entry in writes), max(entry.end for entry in writes) + 1
+    low = low if start is None else max(low, instants.to_micros(start))
+    high = high if end is None else min(high, instants.to_micros(end))
+    return attrs.evolve(asked, start=low, end=high)
 
 
 def summary(group: FeatureGroup, shelf: Shelf, entity: Mapping[str, str]) -> Summary:

@@ -165,7 +165,7 @@ class FeastStore:
     ) -> DayHashes | None:
         """Days, rows and hashes of a commit's changes, or of the newest rows, by the store's own reckoning; None if it cannot.
 
-        The hashes are those of ``btcfs.transfer.digests``. A key that one commit changed twice counts twice.
+        The hashes are those of ``btcfs.transfer.digests``.
         """
         return history.day_hashes(group, self._shelf_of(self._stored(group)), commit, start, end)
 

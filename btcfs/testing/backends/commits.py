@@ -10,7 +10,7 @@ import pytest
 from btcfs.definitions import FeatureGroup
 from btcfs.errors import NotFound, SchemaError
 from btcfs.store import Capability, Commit, FeatureStore
-from btcfs.testing.backends.comparing import assert_same, naive_join
+from btcfs.testing.backends.comparing import assert_reckoned, assert_same, naive_join
 from btcfs.testing.backends.examples import (
     DAY,
     MICROSECOND,
@@ -95,6 +95,8 @@ class CommitLaws(Kit):
             assert_same(store.changes(group, commit, low, high), rows.iloc[2:5].reset_index(drop=True))
             assert_same(store.changes(group, commit, None, low), rows.iloc[:2].reset_index(drop=True))
             assert_same(store.changes(group, commit, high), rows.iloc[5:].reset_index(drop=True))
+            for start, end in ((None, None), (low, high), (None, low), (high, None)):
+                assert_reckoned(store, group, commit, start, end)
 
     @needs(Capability.TIME_TRAVEL, Capability.SCAN)
     def test_a_commit_may_be_written_in_pieces(self, store: FeatureStore) -> None:
@@ -104,6 +106,7 @@ class CommitLaws(Kit):
         whole = candles(group, 6)
         for piece in (whole.iloc[:3], whole.iloc[:3], whole.iloc[2:5].assign(a=1.0), whole):
             store.write(group, piece, commit=PAST)
+            assert_reckoned(store, group, PAST)
         assert store.write(group, whole, commit=PAST).commit_id is None
 
         assert list(store.commits(group)) == [PAST]
