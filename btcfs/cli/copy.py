@@ -37,7 +37,7 @@ def command(
 ) -> None:  # fmt: skip
     """Copy definitions and every version of every row, with its knowledge time, from one store to another.
 
-    What is written is read back and compared by a hash for each group, feature and day. Stopped at any
+    What is written is compared with what was read, by a hash for each group, feature and day. Stopped at any
     moment, the same command goes on where it was; run again later, it copies what is new.
     """
     from btcfs.transfer.models import copy_models
