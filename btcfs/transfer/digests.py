@@ -16,6 +16,7 @@ from btcfs.definitions import FeatureGroup
 from btcfs.store import Commit, FeatureStore
 from btcfs.transfer.lookup3 import Hashes, Integers, Seeded, texts
 
+Span: TypeAlias = tuple[datetime | None, datetime | None]
 DayHashes: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 
 DAY = 86_400_000_000
@@ -114,11 +115,18 @@ def own_digest(
     return Digest(columns, days[order], rows[order], hashes.reshape(len(days), len(columns))[order].view("uint64"))
 
 
-def stored_digest(
-    store: FeatureStore, group: FeatureGroup, commit: Commit, start: datetime | None, end: datetime | None
+def found_digest(
+    store: FeatureStore, group: FeatureGroup, commit: Commit | None, span: Span, rows: pd.DataFrame, wanted: Digest
 ) -> Digest:
-    """The digest of what a commit changed, by the store's own reckoning or of the rows that it gives."""
-    return own_digest(store, group, commit, start, end) or digest(group, store.changes(group, commit, start, end))
+    """The digest of what a store holds of a commit, or without one now, in a range where these rows should be.
+
+    Its own reckoning is believed if it is ``wanted``, the digest of the rows; else what it gives is looked at.
+    """
+    found = own_digest(store, group, commit, *span)
+    if found is not None and found.hex() == wanted.hex():
+        return found
+    back = store.read(group, *span) if commit is None else store.changes(group, commit, *span)
+    return wanted if same_bits(group, rows, back) else digest(group, back)
 
 
 def _same(dtype: str, one: pd.Series, other: pd.Series) -> bool:

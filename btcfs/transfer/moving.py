@@ -19,7 +19,7 @@ from btcfs.ahead import ahead
 from btcfs.definitions import FeatureGroup, FeatureView
 from btcfs.errors import CheckFailed, StoreUnavailable
 from btcfs.store import Commit, FeatureStore
-from btcfs.transfer.digests import Digest, digest, own_digest, same_bits
+from btcfs.transfer.digests import Digest, digest, found_digest
 from btcfs.transfer.journal import Journal
 from btcfs.transfer.pieces import Piece, pieces
 from btcfs.transfer.plan import CopyPlan
@@ -188,14 +188,8 @@ class Moving:
         bare = attrs.evolve(step, rows=None)
 
         def read_back() -> Step:
-            found = own_digest(self._target, group, commit, *step.piece.range)
-            if found is not None and found.hex() == wanted.hex():
-                return attrs.evolve(bare, found=found)
-            if commit is None:
-                back = self._target.read(group, *step.piece.range)
-            else:
-                back = self._target.changes(group, commit, *step.piece.range)
-            return attrs.evolve(bare, found=wanted if same_bits(group, rows, back) else digest(group, back))
+            found = found_digest(self._target, group, commit, step.piece.range, rows, wanted)
+            return attrs.evolve(bare, found=found)
 
         return read_back
 

@@ -65,10 +65,10 @@ def pieces(store: FeatureStore, group: FeatureGroup, size: int = ROWS, *, as_of:
 
 
 def _counted(store: FeatureStore, group: FeatureGroup, size: int, first: int, last: int) -> list[Piece] | None:
-    """Pieces of whole bins of time, by the store's own counts; None if it counts nothing, or has too many in one bin.
+    """Pieces by the store's own counts; None if it counts nothing, or has too many rows in one bin of time.
 
     ``event_counts(group, edges)`` is optional: how many newest rows have an event time, in microseconds, from each edge
-    to before the next. Where it is there, no row has to be fetched to know where to cut.
+    to before the next. Where it is there, event times are fetched only around the cuts.
     """
     event_counts = getattr(store, "event_counts", None)
     if event_counts is None:

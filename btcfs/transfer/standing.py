@@ -12,7 +12,7 @@ from btcfs.definitions import FeatureGroup
 from btcfs.errors import CheckFailed
 from btcfs.store import Commit, FeatureStore
 from btcfs.transfer.comparing import align, equal_values, key_of, plain
-from btcfs.transfer.digests import Digest, stored_digest
+from btcfs.transfer.digests import Digest, digest, found_digest
 from btcfs.transfer.journal import Journal
 from btcfs.transfer.pieces import Piece, pieces
 
@@ -95,11 +95,12 @@ def _compared(source: FeatureStore, target: FeatureStore, group: FeatureGroup, c
     """Whether the commit is whole in the target; the newest may be there in part. CheckFailed if it differs."""
     whole = True
     for piece in pieces(source, group):
-        hashed = [stored_digest(store, group, commit, *piece.range).hex() for store in (source, target)]
-        if hashed[0] == hashed[1]:
+        ours = source.changes(group, commit, *piece.range)
+        wanted = digest(group, ours)
+        if found_digest(target, group, commit, piece.range, ours, wanted).hex() == wanted.hex():
             continue
         whole = False
-        ours, theirs = (store.changes(group, commit, *piece.range) for store in (source, target))
+        theirs = target.changes(group, commit, *piece.range)
         problem = _beyond(group, theirs, ours)
         if problem or not last:
             raise _other(target, group, f"in commit {commit.id}, {problem or 'where rows are missing'}")
